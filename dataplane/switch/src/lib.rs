@@ -1,1 +1,51 @@
-#![allow(missing_docs)]
+//! The switch itself: given what a frame looks like, what becomes of it.
+//!
+//! This crate is a pure function and the tables it reads. It opens no device, starts no thread, reads
+//! no clock and touches no packet byte; `engine` does those. That is why a test of it is a table.
+//!
+//! ```text
+//!   FlowKey ──▶ admit ─▶ learn ─▶ forward ──▶ Verdict          egress(port, verdict) ──▶ Retag
+//!                  └────────┴── any stage may drop, with a reason ──────────┘
+//! ```
+//!
+//! Thread-safety: a [`Snapshot`] is immutable and shared; the [`Fdb`] behind it is a table of atomics.
+//! Everything else is a value.
+#![forbid(unsafe_code)]
+
+pub mod egress;
+pub mod fdb;
+mod key;
+pub mod snapshot;
+pub mod stage;
+mod verdict;
+
+pub use egress::Retag;
+pub use fdb::{Fdb, FdbKey, Learned};
+pub use key::FlowKey;
+pub use snapshot::{PortTable, Snapshot};
+pub use verdict::{Action, Class, Verdict};
+
+use stage::{Step, Walk};
+use vsw_types::Now;
+
+/// Whether deciding may leave a trace in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effects {
+    /// A real frame: learn from it.
+    Allow,
+    /// A question: change nothing.
+    Deny,
+}
+
+/// Decides the fate of one frame. The packet path, a trace and the tests all ask this function.
+#[inline]
+pub fn decide(key: &FlowKey, snap: &Snapshot, now: Now, effects: Effects) -> Verdict {
+    let mut walk = Walk::new(key, snap, now, effects);
+    for stage in stage::STAGES {
+        if let Step::Drop(reason) = (stage.run)(&mut walk) {
+            walk.verdict.action = Action::Drop(reason);
+            break;
+        }
+    }
+    walk.verdict
+}

@@ -50,7 +50,7 @@ drop_reasons! {
     TruncatedTag "truncated-tag" "ends inside a VLAN tag",
     OverLong "over-long" "longer than a frame can be, or cut by the kernel on the way here",
     BadOffload "bad-offload" "the virtio-net header contradicts the frame (checksum or segmentation fields)",
-    GroupSource "group-source" "the source address is a group address",
+    GroupSource "group-source" "the source address is a group address, or all zero",
     // What the bridge's rules forbid.
     ReservedAddress "reserved-address" "sent to 01-80-C2-00-00-00..0F, which a bridge does not forward",
     TaggedOnAccess "tagged-on-access" "tagged, but the port is an access port",

@@ -1,0 +1,29 @@
+//! Where does it go? (IEEE 802.1Q-2022, 8.6.3 and 8.8.)
+
+use super::{Step, Walk};
+use crate::{Action, FdbKey};
+use vsw_types::DropReason;
+
+#[inline]
+pub(super) fn run(walk: &mut Walk<'_>) -> Step {
+    let (Some(class), Some(ingress)) = (walk.verdict.class, walk.snap.port(walk.key.in_port)) else {
+        return Step::Next;
+    };
+    let dst = walk.key.dst;
+    if dst.is_group() {
+        return Step::Next; // flood, as the verdict says from the beginning
+    }
+    let Some(to) = walk.snap.bridge(ingress).fdb.lookup(FdbKey::new(class.vlan, dst)) else {
+        return Step::Next;
+    };
+    if to == walk.key.in_port {
+        return Step::Drop(DropReason::Hairpin);
+    }
+    // A station can outlive its port by a moment: then nobody knows where it is.
+    let Some(egress) = walk.snap.port(to).filter(|p| p.bridge == ingress.bridge) else { return Step::Next };
+    if ingress.isolated && egress.isolated {
+        return Step::Drop(DropReason::Isolated);
+    }
+    walk.verdict.action = Action::Output(to);
+    Step::Next
+}

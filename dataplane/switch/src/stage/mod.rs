@@ -1,0 +1,56 @@
+//! The pipeline, as a table you can read. Order is meaning: a stage may rely on those above it.
+//!
+//! To add a feature: write its file, add its row, and, if it needs a new [`crate::Action`], let the
+//! compiler show where. No stage imports another.
+
+mod admit;
+mod forward;
+mod learn;
+
+use crate::{Action, Effects, FlowKey, Learned, Snapshot, Verdict};
+use vsw_types::{DropReason, Now};
+
+/// One step of the decision.
+pub struct Stage {
+    pub name: &'static str,
+    pub run: fn(&mut Walk<'_>) -> Step,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The pipeline.
+#[rustfmt::skip]
+pub const STAGES: [Stage; 3] = [
+    Stage { name: "admit",   run: admit::run   }, // port known, VLAN allowed; gives the frame its VLAN
+    Stage { name: "learn",   run: learn::run   }, // source address -> ingress port
+    Stage { name: "forward", run: forward::run }, // destination address -> port, or flood
+];
+
+/// What a stage says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Next,
+    Drop(DropReason),
+}
+
+/// One frame on its way through the stages: what is known, and what has been decided so far.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    pub key: &'a FlowKey,
+    pub snap: &'a Snapshot,
+    pub now: Now,
+    pub effects: Effects,
+    pub verdict: Verdict,
+}
+
+impl<'a> Walk<'a> {
+    #[inline]
+    pub fn new(key: &'a FlowKey, snap: &'a Snapshot, now: Now, effects: Effects) -> Self {
+        let verdict = Verdict { action: Action::Flood, class: None, learned: Learned::Known };
+        Self { key, snap, now, effects, verdict }
+    }
+}

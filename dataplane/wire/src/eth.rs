@@ -1,0 +1,31 @@
+//! The Ethernet header (IEEE 802.3-2022, 3.2): destination, source, type.
+
+use vsw_types::MacAddr;
+
+/// Bytes of destination, source and type.
+pub const HEADER_LEN: usize = 14;
+/// Bytes of destination and source.
+pub const ADDRESSES_LEN: usize = 12;
+
+/// EtherTypes (IANA, IEEE 802 numbers).
+pub mod ethertype {
+    pub const IPV4: u16 = 0x0800;
+    pub const IPV6: u16 = 0x86dd;
+    /// A customer tag, IEEE 802.1Q.
+    pub const CTAG: u16 = 0x8100;
+    /// A service tag, IEEE 802.1ad.
+    pub const STAG: u16 = 0x88a8;
+}
+
+/// Whether the type announces a VLAN tag.
+#[inline]
+pub const fn is_tag(ethertype: u16) -> bool {
+    ethertype == ethertype::CTAG || ethertype == ethertype::STAG
+}
+
+/// Destination and source of a frame of at least [`ADDRESSES_LEN`] bytes.
+#[inline]
+pub fn addresses(header: &[u8; HEADER_LEN]) -> (MacAddr, MacAddr) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *header;
+    (MacAddr([a, b, c, d, e, f]), MacAddr([g, h, i, j, k, l]))
+}
