@@ -1,0 +1,175 @@
+//! Does to a frame what the verdict says. The only place that changes a frame's headers.
+
+use crate::counters::{Counters, Field};
+use crate::offload;
+use crate::outbox::{Outbox, Pushed, discard};
+use vsw_mem::Frame;
+use vsw_port::Io;
+use vsw_switch::{Action, Class, FlowKey, Learned, PortTable, Retag, Snapshot, Verdict, egress::egress};
+use vsw_types::{Direction::Rx, DropReason, PortIdx};
+use vsw_wire::{eth, vlan};
+
+/// Patch ports that a frame may cross: more are a loop of bridges.
+const MAX_HOPS: u8 = 8;
+
+/// What executing verdicts works with.
+pub(crate) struct Exec<'a> {
+    pub(crate) snap: &'a Snapshot,
+    pub(crate) io: &'a mut Io,
+    pub(crate) out: &'a mut Outbox,
+    pub(crate) counters: &'a mut Counters,
+    /// Frames that left by a patch port and come in at its other end.
+    pub(crate) patched: &'a mut Vec<(PortIdx, Frame)>,
+}
+
+impl Exec<'_> {
+    #[inline]
+    pub(crate) fn run(&mut self, frame: Frame, key: &FlowKey, verdict: &Verdict) {
+        if verdict.learned != Learned::Known {
+            self.note_learning(key.in_port, verdict.learned);
+        }
+        match (verdict.action, &verdict.class) {
+            (Action::Output(port), Some(class)) => self.unicast(frame, key, class, port),
+            (Action::Flood, Some(class)) => self.flood(frame, key, class),
+            (Action::Drop(reason), _) => self.drop_rx(frame, key.in_port, reason),
+            (_, None) => self.drop_rx(frame, key.in_port, DropReason::PortGone),
+        }
+    }
+
+    /// Counts a frame that died before a port to leave by was found.
+    pub(crate) fn drop_rx(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
+        self.io.frames.recycle(frame);
+        self.counters.drops(port, Rx, reason, 1);
+    }
+
+    #[cold]
+    fn note_learning(&mut self, port: PortIdx, learned: Learned) {
+        match learned {
+            Learned::Moved { .. } => self.counters.add(port, Field::MacsMoved, 1),
+            Learned::Evicted { of } => self.counters.add(of, Field::MacsEvicted, 1),
+            Learned::PortFull | Learned::BridgeFull => self.counters.add(port, Field::MacsRefused, 1),
+            Learned::Known | Learned::New | Learned::Busy => {}
+        }
+    }
+
+    #[inline]
+    fn unicast(&mut self, frame: Frame, key: &FlowKey, class: &Class, port: PortIdx) {
+        self.counters.add(key.in_port, Field::Forwarded, 1);
+        match self.way(&frame, key, class, port) {
+            Ok(retag) => self.output(frame, port, retag),
+            Err(reason) => self.drop_tx(frame, port, reason),
+        }
+    }
+
+    /// A copy for all but the last of the members that can have it.
+    fn flood(&mut self, frame: Frame, key: &FlowKey, class: &Class) {
+        let Some(ingress) = self.snap.port(key.in_port) else {
+            return self.drop_rx(frame, key.in_port, DropReason::PortGone);
+        };
+        let snap = self.snap;
+        let mut found = false;
+        let mut held: Option<(PortIdx, Retag)> = None;
+        for &port in snap.bridge(ingress).members(class.vlan) {
+            if port == key.in_port || (ingress.isolated && snap.port(port).is_some_and(|p| p.isolated)) {
+                continue;
+            }
+            found = true;
+            match self.way(&frame, key, class, port) {
+                Err(reason) => {
+                    self.counters.add(port, Field::Copies, 1);
+                    self.counters.drops(port, vsw_types::Direction::Tx, reason, 1);
+                }
+                Ok(retag) => {
+                    if let Some((port, retag)) = held.replace((port, retag)) {
+                        match self.io.frames.copy(&frame) {
+                            Some(twin) => self.output(twin, port, retag),
+                            None => {
+                                self.counters.add(port, Field::Copies, 1);
+                                self.counters.drops(port, vsw_types::Direction::Tx, DropReason::NoFrame, 1);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if !found {
+            return self.drop_rx(frame, key.in_port, DropReason::NoDestination);
+        }
+        self.counters.add(key.in_port, Field::Forwarded, 1);
+        match held {
+            Some((port, retag)) => self.output(frame, port, retag),
+            None => self.io.frames.recycle(frame), // every copy's end was counted
+        }
+    }
+
+    /// How the frame leaves by a port, if it may.
+    #[inline]
+    fn way(&self, frame: &Frame, key: &FlowKey, class: &Class, port: PortIdx) -> Result<Retag, DropReason> {
+        let table: &PortTable = self.snap.port(port).ok_or(DropReason::PortGone)?;
+        let mtu = self.out.mtu(port).ok_or(DropReason::PortGone)? as usize;
+        let retag = egress(key, class, table)?;
+        let len = if frame.has_offload() { offload::longest_cut(frame) } else { frame.len() };
+        // Tags do not count against the MTU (IEEE 802.3-2022, 3.2.7: maximum size of tagged frames).
+        let tags = vlan::TAG_LEN * (usize::from(key.outer.is_some()) + usize::from(key.inner.is_some()));
+        if len > mtu + eth::HEADER_LEN + tags {
+            return Err(DropReason::TooBig);
+        }
+        Ok(retag)
+    }
+
+    fn drop_tx(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
+        self.counters.add(port, Field::Copies, 1);
+        discard(frame, port, reason, self.io, self.counters);
+    }
+
+    #[inline]
+    fn output(&mut self, mut frame: Frame, port: PortIdx, retag: Retag) {
+        if retag != Retag::Keep
+            && let Err(reason) = apply(&mut frame, retag)
+        {
+            return self.drop_tx(frame, port, reason);
+        }
+        self.counters.add(port, Field::Copies, 1);
+        if let Pushed::Patch(frame) = self.out.push(port, frame, self.io, self.counters) {
+            self.cross(frame, port);
+        }
+    }
+
+    /// Out by a patch port, in at its other end.
+    fn cross(&mut self, mut frame: Frame, port: PortIdx) {
+        let Some(peer) = self.snap.port(port).and_then(|p| p.patch) else {
+            return discard(frame, port, DropReason::PortGone, self.io, self.counters);
+        };
+        if frame.hops() >= MAX_HOPS {
+            return discard(frame, port, DropReason::PatchLoop, self.io, self.counters);
+        }
+        if self.patched.len() == self.patched.capacity() {
+            return discard(frame, port, DropReason::TxFull, self.io, self.counters);
+        }
+        frame.add_hop();
+        self.counters.add(port, Field::TxPackets, 1);
+        self.counters.add(port, Field::TxBytes, frame.len() as u64);
+        self.patched.push((peer, frame));
+    }
+}
+
+/// Changes the front of the frame; offsets in its offload metadata move along.
+fn apply(frame: &mut Frame, retag: Retag) -> Result<(), DropReason> {
+    match retag {
+        Retag::Keep => {}
+        Retag::Replace(tag) => vlan::replace(frame.bytes_mut(), tag),
+        Retag::Push(tag) => {
+            frame.grow_front(vlan::TAG_LEN).map_err(|_| DropReason::NoHeadroom)?;
+            vlan::insert(frame.bytes_mut(), tag);
+        }
+        Retag::Pop => {
+            vlan::remove(frame.bytes_mut());
+            frame.shrink_front(vlan::TAG_LEN).map_err(|_| DropReason::Runt)?;
+        }
+    }
+    if frame.has_offload() {
+        let shifted = frame.offload().shifted(retag.growth() as i16).ok_or(DropReason::BadOffload)?;
+        frame.set_offload(shifted);
+    }
+    Ok(())
+}

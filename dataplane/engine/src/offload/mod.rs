@@ -1,0 +1,145 @@
+//! Software for what an egress device cannot do: finishing checksums, cutting large frames, joining
+//! chains. Late, at the port that lacks it, and once.
+//!
+//! What the metadata claims is checked against the packet's own headers here, where it is relied on: a
+//! contradiction is [`DropReason::BadOffload`]. A slow twin of all of this, written with another parser,
+//! is in `tests/`; both must agree bit for bit. Runs on workers: no allocation, every loop bounded by the
+//! length of a frame.
+
+mod segment;
+
+use vsw_mem::{Csum, Frame, FrameCache, Gso, GsoKind, Offload, SMALL_DATA};
+use vsw_port::{Io, PortCaps};
+use vsw_types::DropReason;
+use vsw_wire::checksum::Sum;
+use vsw_wire::{l4, put_u16, u16_at};
+
+/// Whether a device takes the frame as it is.
+#[inline]
+pub fn can(caps: PortCaps, frame: &Frame) -> bool {
+    if frame.is_plain() {
+        return true;
+    }
+    let offload = frame.offload();
+    let whole = match (offload.gso, offload.csum) {
+        (Some(gso), _) => cuts(caps, gso),
+        (None, Csum::Partial { .. }) => caps.csum,
+        _ => true,
+    };
+    whole && (caps.chains || frame.rest().is_none())
+}
+
+fn cuts(caps: PortCaps, gso: Gso) -> bool {
+    match gso.kind {
+        GsoKind::Tcp4 => caps.tso4,
+        GsoKind::Tcp6 => caps.tso6,
+        GsoKind::Udp => caps.uso,
+    }
+}
+
+/// Does to the frame what a device with these capabilities cannot, and emits what comes of it: one frame
+/// or many. Takes the frame in any case.
+///
+/// # Errors
+/// Why the frame (or the rest of it) came to nothing; it is not counted yet. What was emitted before
+/// stays emitted.
+pub fn finish(
+    mut frame: Frame,
+    caps: PortCaps,
+    io: &mut Io,
+    emit: &mut impl FnMut(Frame, &mut Io),
+) -> Result<(), DropReason> {
+    let offload = frame.offload();
+    let result = match (offload.gso, offload.csum) {
+        (Some(gso), Csum::Partial { start, offset }) if !cuts(caps, gso) => {
+            let cut = segment::segment(&frame, gso, (start, offset), caps.csum, io, emit);
+            io.frames.recycle(frame);
+            return cut;
+        }
+        (None, Csum::Partial { start, offset }) if !caps.csum => checksum(&mut frame, start, offset),
+        _ => Ok(()),
+    };
+    let result = result.and_then(|()| match caps.chains || frame.rest().is_none() {
+        true => Ok(None),
+        false => join(&frame, &mut io.frames).map(Some),
+    });
+    match result {
+        Ok(None) => emit(frame, io),
+        Ok(Some(joined)) => {
+            io.frames.recycle(frame);
+            emit(joined, io);
+        }
+        Err(reason) => {
+            io.frames.recycle(frame);
+            return Err(reason);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the checksum that the sender left open: the sum over everything from `start`, where the field
+/// already holds the sum of the pseudo-header.
+fn checksum(frame: &mut Frame, start: u16, offset: u16) -> Result<(), DropReason> {
+    let (start, field) = (start as usize, start as usize + offset as usize);
+    let mut sum = Sum::default();
+    let mut skip = start;
+    for segment in frame.segments() {
+        sum.add(segment.get(skip..).unwrap_or_default());
+        skip = skip.saturating_sub(segment.len());
+    }
+    // UDP writes no 0, which would mean "none" (RFC 768); for TCP both spellings of zero are right.
+    let value = match sum.finish() {
+        0 if offset == 6 => 0xffff,
+        sum => sum,
+    };
+    // Headers are in the first buffer; a field that is not there is a lie.
+    if u16_at(frame.bytes(), field).is_none() {
+        return Err(DropReason::BadOffload);
+    }
+    put_u16(frame.bytes_mut(), field, value);
+    frame.set_offload(Offload::NONE);
+    Ok(())
+}
+
+/// A copy in one buffer.
+fn join(frame: &Frame, frames: &mut FrameCache) -> Result<Frame, DropReason> {
+    let len = frame.len();
+    let mut joined =
+        if len <= SMALL_DATA { frames.take() } else { frames.take_large() }.ok_or(DropReason::NoFrame)?;
+    let room = joined.room_mut();
+    if len > room.len() {
+        frames.recycle(joined);
+        return Err(DropReason::TooBig);
+    }
+    let mut at = 0;
+    for segment in frame.segments() {
+        room[at..at + segment.len()].copy_from_slice(segment);
+        at += segment.len();
+    }
+    joined.set_len(len);
+    joined.set_offload(frame.offload());
+    Ok(joined)
+}
+
+/// Bytes of the longest frame that a frame to be cut will become, as far as its own headers tell.
+#[inline]
+pub fn longest_cut(frame: &Frame) -> usize {
+    let offload = frame.offload();
+    let (Some(gso), Csum::Partial { start, .. }) = (offload.gso, offload.csum) else { return frame.len() };
+    let l4 = start as usize;
+    let header = match gso.kind {
+        GsoKind::Udp => 8,
+        _ => frame.bytes().get(l4 + 12).map_or(20, |b| (b >> 4) as usize * 4),
+    };
+    (l4 + header + gso.size as usize).min(frame.len())
+}
+
+/// Whether the frame's headers are what the offload metadata says they are.
+fn agree(h: &l4::Headers, gso: Gso, start: u16, offset: u16) -> bool {
+    let kind = match (h.ip, h.protocol) {
+        (l4::Ip::V4, l4::Protocol::Tcp) => GsoKind::Tcp4,
+        (l4::Ip::V6, l4::Protocol::Tcp) => GsoKind::Tcp6,
+        (_, l4::Protocol::Udp) => GsoKind::Udp,
+    };
+    kind == gso.kind && h.l4 == start as usize && h.protocol.checksum_offset() == offset as usize
+}

@@ -1,0 +1,142 @@
+//! Cutting a frame that stands for many, as a NIC would: TCP segmentation (TSO) and UDP datagrams (USO).
+//!
+//! Every cut has the headers of the whole, with lengths, IPv4 identification, TCP sequence number, flags
+//! and checksums made its own. As `net/ipv4/tcp_offload.c` and `udp_offload.c` do it: the identification
+//! counts up, FIN and PSH belong to the last cut, CWR to the first.
+
+use super::agree;
+use vsw_mem::{Csum, Frame, Gso, Offload, SMALL_DATA};
+use vsw_port::Io;
+use vsw_types::DropReason;
+use vsw_wire::checksum::Sum;
+use vsw_wire::l4::{self, Headers, Ip, Protocol};
+use vsw_wire::{put_u16, u16_at};
+
+const FIN_PSH: u8 = 0x01 | 0x08;
+const CWR: u8 = 0x80;
+
+/// Cuts a frame and emits the pieces in order, each in one buffer. With `device_sums` their checksums are
+/// left to the device.
+pub(super) fn segment(
+    frame: &Frame,
+    gso: Gso,
+    (start, offset): (u16, u16),
+    device_sums: bool,
+    io: &mut Io,
+    emit: &mut impl FnMut(Frame, &mut Io),
+) -> Result<(), DropReason> {
+    let whole = frame.bytes();
+    let h = l4::find(whole).filter(|h| agree(h, gso, start, offset)).ok_or(DropReason::BadOffload)?;
+    let header = &whole[..h.payload];
+    let payload = frame.len() - h.payload;
+    if payload == 0 || gso.size == 0 {
+        return Err(DropReason::BadOffload);
+    }
+    let mut cursor = Cursor { segment: Some(frame), at: h.payload };
+    let mut done = 0;
+    for index in 0.. {
+        let len = payload.min(done + gso.size as usize) - done;
+        let size = header.len() + len;
+        let piece = if size <= SMALL_DATA { io.frames.take() } else { io.frames.take_large() };
+        let mut piece = piece.ok_or(DropReason::NoFrame)?;
+        let room = piece.room_mut();
+        if size > room.len() {
+            io.frames.recycle(piece);
+            return Err(DropReason::TooBig);
+        }
+        room[..header.len()].copy_from_slice(header);
+        cursor.copy(&mut room[header.len()..size]);
+        piece.set_len(size);
+        let last = done + len == payload;
+        rewrite(piece.bytes_mut(), &h, Cut { index, done: done as u32, last });
+        sum(&mut piece, &h, (start, offset), device_sums);
+        emit(piece, io);
+        done += len;
+        if last {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Which piece it is.
+struct Cut {
+    index: u16,
+    /// Payload bytes before it.
+    done: u32,
+    last: bool,
+}
+
+/// Makes a copy of the headers those of one piece, checksum of L4 excepted.
+fn rewrite(piece: &mut [u8], h: &Headers, cut: Cut) {
+    let len = piece.len();
+    match h.ip {
+        Ip::V4 => {
+            put_u16(piece, h.l3 + 2, (len - h.l3) as u16);
+            let id = u16_at(piece, h.l3 + 4).unwrap_or(0);
+            put_u16(piece, h.l3 + 4, id.wrapping_add(cut.index));
+            put_u16(piece, h.l3 + 10, 0);
+            let mut sum = Sum::default();
+            sum.add(&piece[h.l3..h.l4]);
+            put_u16(piece, h.l3 + 10, sum.finish());
+        }
+        Ip::V6 => put_u16(piece, h.l3 + 4, (len - h.l3 - 40) as u16),
+    }
+    match h.protocol {
+        Protocol::Udp => put_u16(piece, h.l4 + 4, (len - h.l4) as u16),
+        Protocol::Tcp => {
+            let at = h.l4 + 4;
+            let sequence = u32::from_be_bytes([piece[at], piece[at + 1], piece[at + 2], piece[at + 3]]);
+            piece[at..at + 4].copy_from_slice(&sequence.wrapping_add(cut.done).to_be_bytes());
+            let flags = &mut piece[h.l4 + 13];
+            if !cut.last {
+                *flags &= !FIN_PSH;
+            }
+            if cut.index > 0 {
+                *flags &= !CWR;
+            }
+        }
+    }
+}
+
+/// The L4 checksum: the pseudo-header's share where the device does the rest, else all of it.
+fn sum(piece: &mut Frame, h: &Headers, (start, offset): (u16, u16), device_sums: bool) {
+    let bytes = piece.bytes_mut();
+    let field = h.l4 + h.protocol.checksum_offset();
+    let mut sum = l4::pseudo_header(bytes, h, bytes.len() - h.l4);
+    if device_sums {
+        put_u16(bytes, field, sum.folded());
+        piece.set_offload(Offload { csum: Csum::Partial { start, offset }, gso: None });
+        return;
+    }
+    put_u16(bytes, field, 0);
+    sum.add(&bytes[h.l4..]);
+    let value = match sum.finish() {
+        0 if h.protocol == Protocol::Udp => 0xffff,
+        sum => sum,
+    };
+    put_u16(bytes, field, value);
+}
+
+/// Reads a chain from front to back.
+struct Cursor<'a> {
+    segment: Option<&'a Frame>,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    /// Fills `to` with what comes next.
+    fn copy(&mut self, mut to: &mut [u8]) {
+        while let (Some(segment), false) = (self.segment, to.is_empty()) {
+            let from = segment.bytes().get(self.at..).unwrap_or_default();
+            let n = from.len().min(to.len());
+            to[..n].copy_from_slice(&from[..n]);
+            to = &mut to[n..];
+            self.at += n;
+            if self.at >= segment.bytes().len() {
+                self.at -= segment.bytes().len();
+                self.segment = segment.rest();
+            }
+        }
+    }
+}

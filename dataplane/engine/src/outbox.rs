@@ -1,0 +1,273 @@
+//! Frames on their way out, gathered by port.
+//!
+//! A port is reached through a queue of this worker, through another worker, or not at all (a patch port,
+//! which `exec` turns into another port's input). What the egress device cannot do is done to a frame
+//! here, as late as possible and once.
+
+use crate::command::Via;
+use crate::counters::{Counters, Field};
+use crate::mesh::Mesh;
+use crate::offload;
+use vsw_mem::{Batch, Frame};
+use vsw_port::{Io, PortCaps, PortQueue};
+use vsw_types::{Direction::Rx, Direction::Tx, DropReason, PortIdx};
+
+/// A queue that this worker owns, and what is about to leave by it.
+pub(crate) struct Slot {
+    pub(crate) port: PortIdx,
+    pub(crate) queue: Box<dyn PortQueue>,
+    pub(crate) caps: PortCaps,
+    pending: Batch,
+    /// Sent or received in this pass: to be flushed.
+    pub(crate) touched: bool,
+    /// Stopped working; waits for housekeeping to take it away.
+    pub(crate) broken: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    Slot(u16),
+    Worker(u16),
+    Engine,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    route: Route,
+    mtu: u32,
+}
+
+/// What became of a frame given to the outbox.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    Taken,
+    /// The port is a patch port: the frame is to come in at its other end.
+    Patch(Frame),
+}
+
+pub(crate) struct Outbox {
+    pub(crate) slots: Vec<Option<Slot>>,
+    /// By port.
+    ways: Vec<Option<Way>>,
+    pub(crate) mesh: Mesh,
+    /// Slots with something pending.
+    waiting: Vec<u16>,
+}
+
+impl Outbox {
+    pub(crate) fn new(mesh: Mesh) -> Self {
+        Self { slots: Vec::new(), ways: Vec::new(), mesh, waiting: Vec::new() }
+    }
+
+    /// A port to send to. Returns the slot of its queue, if it has one here.
+    pub(crate) fn add(&mut self, port: PortIdx, caps: PortCaps, mtu: u32, via: Via) -> Option<u16> {
+        let mut slot = None;
+        let route = match via {
+            Via::Worker(w) => Route::Worker(w as u16),
+            Via::Engine => Route::Engine,
+            Via::Queue(queue) => {
+                let new = Slot { port, queue, caps, pending: Batch::new(), touched: true, broken: None };
+                let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+                if free == self.slots.len() {
+                    self.slots.push(None);
+                    self.waiting.reserve(self.slots.len());
+                }
+                self.slots[free] = Some(new);
+                slot = Some(free as u16);
+                Route::Slot(free as u16)
+            }
+        };
+        let at = port.0 as usize;
+        if self.ways.len() <= at {
+            self.ways.resize(at + 1, None);
+        }
+        // A worker that has several queues of one port sends by the first.
+        if self.ways[at].is_none() {
+            self.ways[at] = Some(Way { route, mtu });
+        }
+        slot
+    }
+
+    pub(crate) fn set_mtu(&mut self, port: PortIdx, mtu: u32) {
+        if let Some(Some(way)) = self.ways.get_mut(port.0 as usize) {
+            way.mtu = mtu;
+        }
+    }
+
+    /// Forgets the port; its slots here are given back, with what was pending still in them.
+    pub(crate) fn remove(&mut self, port: PortIdx) -> impl Iterator<Item = (u16, Slot)> {
+        if let Some(way) = self.ways.get_mut(port.0 as usize) {
+            *way = None;
+        }
+        let slots = self.slots.iter_mut().enumerate();
+        slots
+            .filter(move |(_, s)| s.as_ref().is_some_and(|s| s.port == port))
+            .filter_map(|(i, s)| Some((i as u16, s.take()?)))
+    }
+
+    /// Bytes of L3 payload that the port takes; `None` for a port that this worker does not know.
+    #[inline]
+    pub(crate) fn mtu(&self, port: PortIdx) -> Option<u32> {
+        self.ways.get(port.0 as usize)?.map(|w| w.mtu)
+    }
+
+    /// Puts a frame on its way out of `port`.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        port: PortIdx,
+        frame: Frame,
+        io: &mut Io,
+        counters: &mut Counters,
+    ) -> Pushed {
+        let Some(Some(way)) = self.ways.get(port.0 as usize) else {
+            discard(frame, port, DropReason::PortGone, io, counters);
+            return Pushed::Taken;
+        };
+        match way.route {
+            Route::Slot(at) => {
+                let Some(Some(slot)) = self.slots.get_mut(at as usize) else {
+                    discard(frame, port, DropReason::PortGone, io, counters);
+                    return Pushed::Taken;
+                };
+                if slot.pending.is_full() {
+                    slot.transmit(io, counters);
+                }
+                if slot.pending.is_empty() && !self.waiting.contains(&at) {
+                    self.waiting.push(at);
+                }
+                slot.pending.push(frame);
+            }
+            Route::Worker(w) => {
+                if let Err(frame) = self.mesh.push(w as usize, port, frame) {
+                    discard(frame, port, DropReason::MeshFull, io, counters);
+                }
+            }
+            Route::Engine => return Pushed::Patch(frame),
+        }
+        Pushed::Taken
+    }
+
+    /// Takes over frames from other workers, at most so many; returns how many.
+    pub(crate) fn take_over(&mut self, most: usize, io: &mut Io, counters: &mut Counters) -> usize {
+        let mut taken = 0;
+        while taken < most
+            && let Some((port, frame)) = self.mesh.pop()
+        {
+            taken += 1;
+            // Nobody hands over frames for a patch port; one whose slot became a patch port's is late.
+            if let Pushed::Patch(frame) = self.push(port, frame, io, counters) {
+                discard(frame, port, DropReason::PortGone, io, counters);
+            }
+        }
+        taken
+    }
+
+    /// Sends everything, and lets the devices know.
+    pub(crate) fn flush(&mut self, io: &mut Io, counters: &mut Counters) {
+        while let Some(at) = self.waiting.pop() {
+            if let Some(slot) = &mut self.slots[at as usize] {
+                slot.transmit(io, counters);
+            }
+        }
+        for slot in self.slots.iter_mut().flatten() {
+            if std::mem::take(&mut slot.touched) {
+                slot.flush(io, counters);
+            }
+        }
+        self.mesh.flush();
+    }
+}
+
+impl Slot {
+    /// Sends what is pending. What does not fit is dropped: the only overload drop.
+    fn transmit(&mut self, io: &mut Io, counters: &mut Counters) {
+        self.touched = true;
+        let mut pending = std::mem::take(&mut self.pending);
+        if !pending.iter().all(|f| offload::can(self.caps, f)) {
+            return self.transmit_finished(pending, io, counters);
+        }
+        self.send(&mut pending, io, counters);
+    }
+
+    /// The same for a batch in which some frame wants more than the device can do.
+    #[cold]
+    fn transmit_finished(&mut self, pending: Batch, io: &mut Io, counters: &mut Counters) {
+        let (port, caps) = (self.port, self.caps);
+        let mut ready = Batch::new();
+        for frame in pending {
+            if ready.is_full() {
+                self.send(&mut ready, io, counters);
+            }
+            if offload::can(caps, &frame) {
+                ready.push(frame);
+                continue;
+            }
+            let mut pieces = 0;
+            let result = offload::finish(frame, caps, io, &mut |piece, io| {
+                if ready.is_full() {
+                    self.send(&mut ready, io, counters);
+                }
+                ready.push(piece);
+                pieces += 1;
+            });
+            if let Err(reason) = result {
+                counters.drops(port, Tx, reason, 1);
+                pieces += 1;
+            }
+            counters.add(port, Field::Segmented, pieces - 1);
+        }
+        self.send(&mut ready, io, counters);
+    }
+
+    fn send(&mut self, batch: &mut Batch, io: &mut Io, counters: &mut Counters) {
+        let (mut frames, mut bytes) = (batch.len() as u64, batch.iter().map(|f| f.len() as u64).sum::<u64>());
+        if frames == 0 {
+            return;
+        }
+        let mut refused = DropReason::PortGone;
+        if self.broken.is_none() {
+            refused = DropReason::TxFull;
+            let mut result = self.queue.send(batch, io);
+            if result.is_ok() && !batch.is_empty() {
+                // Full: take back what the device has finished with, and try once more.
+                self.queue.flush(io);
+                result = self.queue.send(batch, io);
+            }
+            if let Err(e) = result {
+                self.broken = Some(e.to_string());
+                refused = DropReason::PortGone;
+            }
+        }
+        for frame in batch.drain(..) {
+            frames -= 1;
+            bytes -= frame.len() as u64;
+            discard(frame, self.port, refused, io, counters);
+        }
+        frames -= self.tally(io, counters);
+        counters.add(self.port, Field::TxPackets, frames);
+        counters.add(self.port, Field::TxBytes, bytes);
+    }
+
+    fn flush(&mut self, io: &mut Io, counters: &mut Counters) {
+        if self.broken.is_none() {
+            self.queue.flush(io);
+            // What a device finds out late (a kernel queue that overflowed) was not sent or received.
+            if let Some(tally) = io.take_tally() {
+                let lost = counters.tally(self.port, Rx, &tally);
+                counters.add(self.port, Field::RxPackets, lost);
+            }
+        }
+    }
+
+    /// Counts what the device refused for the frames' own sake, and tells how many.
+    fn tally(&self, io: &mut Io, counters: &mut Counters) -> u64 {
+        io.take_tally().map_or(0, |tally| counters.tally(self.port, Tx, &tally))
+    }
+}
+
+/// Counts a frame that does not leave by a port, and frees it.
+pub(crate) fn discard(frame: Frame, port: PortIdx, reason: DropReason, io: &mut Io, counters: &mut Counters) {
+    io.frames.recycle(frame);
+    counters.drops(port, Tx, reason, 1);
+}

@@ -1,0 +1,280 @@
+//! One worker: its queues, its frames, its counts. Nothing here is locked; what is shared is named in
+//! [`WorkerParts`].
+
+use crate::command::{Attach, Command, Event};
+use crate::counters::{CounterBank, Counters, Field};
+use crate::exec::Exec;
+use crate::mesh::Mesh;
+use crate::outbox::{Outbox, Slot};
+use crate::readiness::Readiness;
+use crate::thread::Doorbell;
+use arc_swap::{ArcSwap, Cache};
+use arrayvec::ArrayVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use vsw_mem::{BATCH, Batch, FramePool};
+use vsw_port::{Io, PortQueue};
+use vsw_switch::{Effects, FlowKey, Snapshot, decide};
+use vsw_types::{Direction::Rx, Now, PortIdx};
+
+/// A snapshot, and its number among all that were ever published.
+#[derive(Debug, Default)]
+pub struct Published {
+    pub epoch: u64,
+    pub snapshot: Snapshot,
+}
+
+/// What a worker shares with others.
+#[derive(Debug)]
+pub struct WorkerParts {
+    /// Read: the snapshot in force.
+    pub config: Arc<ArcSwap<Published>>,
+    /// Written here, read elsewhere.
+    pub bank: Arc<CounterBank>,
+    pub pool: &'static FramePool,
+    pub(crate) bell: Arc<Doorbell>,
+    /// The newest epoch that this worker works under.
+    pub(crate) seen: Arc<AtomicU64>,
+    pub(crate) mail: Arc<AtomicBool>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) mesh: Mesh,
+}
+
+/// Frames waiting to come in at the other ends of patch ports: as many as one flood over a hundred of them
+/// makes, twice.
+const PATCHED: usize = 256;
+
+/// Passes between two publications of the counters while busy.
+const PUBLISH_EVERY: u32 = 32;
+
+/// Frames taken over from other workers in one pass, at most.
+const MESH_BATCH: usize = 4 * BATCH;
+
+pub struct Worker {
+    config: Cache<Arc<ArcSwap<Published>>, Arc<Published>>,
+    bank: Arc<CounterBank>,
+    io: Io,
+    counters: Counters,
+    out: Outbox,
+    readiness: Readiness,
+    batch: Batch,
+    patched: Vec<(PortIdx, vsw_mem::Frame)>,
+    bell: Arc<Doorbell>,
+    seen: Arc<AtomicU64>,
+    mail: Arc<AtomicBool>,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    passes: u32,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("passes", &self.passes).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// # Errors
+    /// When the kernel gives no epoll descriptor.
+    pub fn new(parts: WorkerParts) -> std::io::Result<Self> {
+        Ok(Self {
+            config: Cache::new(parts.config),
+            bank: parts.bank,
+            io: Io::new(parts.pool),
+            counters: Counters::default(),
+            out: Outbox::new(parts.mesh),
+            readiness: Readiness::new(parts.bell.fd())?,
+            batch: Batch::new(),
+            patched: Vec::with_capacity(PATCHED),
+            bell: parts.bell,
+            seen: parts.seen,
+            mail: parts.mail,
+            commands: parts.commands,
+            events: parts.events,
+            passes: 0,
+        })
+    }
+
+    /// Receives from every active queue once, decides, sends. Returns the frames that moved: 0 means idle.
+    pub fn pass(&mut self, now: Now) -> usize {
+        let Self { config, io, counters, out, readiness, batch, patched, .. } = self;
+        let published = config.load();
+        let snap = &published.snapshot;
+        let mut moved = 0;
+        let mut i = 0;
+        while let Some(at) = readiness.active(i) {
+            let (received, port) = match out.slots.get_mut(at as usize) {
+                Some(Some(slot)) => (receive(slot, batch, io, counters, &self.events), slot.port),
+                _ => (0, PortIdx(u16::MAX)),
+            };
+            moved += received;
+            if !batch.is_empty() {
+                let mut exec = Exec { snap, io, out, counters, patched };
+                forward(port, batch, &mut exec, now);
+            }
+            match out.slots.get(at as usize) {
+                Some(Some(slot)) if slot.broken.is_some() => readiness.remove(at, slot.queue.readiness()),
+                _ if readiness.note(i, received > 0, now) => i += 1,
+                _ => {}
+            }
+        }
+        moved += out.take_over(MESH_BATCH, io, counters);
+        out.flush(io, counters);
+        if self.seen.load(Ordering::Relaxed) != published.epoch {
+            self.seen.store(published.epoch, Ordering::Release);
+        }
+        self.passes = self.passes.wrapping_add(1);
+        if moved == 0 || self.passes.is_multiple_of(PUBLISH_EVERY) {
+            self.counters.publish(&self.bank);
+        }
+        moved
+    }
+
+    /// From now on this worker knows the port, and owns its queue if there is one.
+    ///
+    /// # Errors
+    /// When the queue's descriptor cannot be watched; the port is unknown then.
+    pub fn attach(&mut self, attach: Attach) -> std::io::Result<()> {
+        let Attach { port, caps, mtu, via } = attach;
+        if self.out.mtu(port).is_none() {
+            self.counters.reset(port);
+            self.counters.publish(&self.bank);
+        }
+        if let Some(at) = self.out.add(port, caps, mtu, via)
+            && let Some(Some(slot)) = self.out.slots.get(at as usize)
+        {
+            self.readiness.add(at, slot.queue.readiness())?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the port. Its queues come back; one that is flushed and dropped closes its device.
+    pub fn detach(&mut self, port: PortIdx) -> Vec<Box<dyn PortQueue>> {
+        self.out.take_over(usize::MAX, &mut self.io, &mut self.counters);
+        self.out.flush(&mut self.io, &mut self.counters);
+        let gone: Vec<_> = self.out.remove(port).collect();
+        let queues = gone.into_iter().map(|(at, slot)| {
+            self.readiness.remove(at, slot.queue.readiness());
+            slot.queue
+        });
+        let queues = queues.collect();
+        self.counters.publish(&self.bank);
+        queues
+    }
+
+    /// Does what housekeeping asks. `true`: it asks to stop.
+    pub(crate) fn serve_mailbox(&mut self) -> bool {
+        if !self.mail.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.mail.store(false, Ordering::SeqCst);
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Attach(attach) => {
+                    let port = attach.port;
+                    if let Err(e) = self.attach(attach) {
+                        let _ = self.events.send(Event::Broken(port, e.to_string()));
+                    }
+                }
+                Command::Detach(port, reply) => {
+                    for queue in self.detach(port) {
+                        let _ = reply.send(Some(queue));
+                    }
+                    let _ = reply.send(None);
+                }
+                Command::SetMtu(port, mtu) => self.out.set_mtu(port, mtu),
+                Command::Stop => return true,
+            }
+        }
+        false
+    }
+
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.readiness.all_quiet()
+    }
+
+    /// Sleeps until a queue has something or somebody rings.
+    pub(crate) fn sleep(&mut self) {
+        self.counters.publish(&self.bank);
+        let dozing = self.bell.doze();
+        // Whoever put something here before `doze` did not ring.
+        if self.out.mesh.is_empty()
+            && !self.mail.load(Ordering::Relaxed)
+            && self.seen.load(Ordering::Relaxed) == self.config.load().epoch
+            && self.readiness.wait(true)
+        {
+            self.bell.answer();
+        }
+        drop(dozing);
+    }
+
+    /// Looks whether a queue that was idle has something.
+    pub(crate) fn glance(&mut self) {
+        if self.readiness.wait(false) {
+            self.bell.answer();
+        }
+    }
+}
+
+/// Receives a batch from one queue and counts it. Returns the frames received, broken ones included.
+fn receive(
+    slot: &mut Slot,
+    batch: &mut Batch,
+    io: &mut Io,
+    counters: &mut Counters,
+    events: &mpsc::Sender<Event>,
+) -> usize {
+    if slot.broken.is_some() {
+        return 0;
+    }
+    if let Err(e) = slot.queue.recv(batch, io) {
+        let why = e.to_string();
+        let _ = events.send(Event::Broken(slot.port, why.clone()));
+        slot.broken = Some(why);
+    }
+    let mut received = batch.len();
+    if let Some(tally) = io.take_tally() {
+        received += counters.tally(slot.port, Rx, &tally) as usize;
+    }
+    if received > 0 {
+        slot.touched = true;
+        counters.add(slot.port, Field::RxPackets, received as u64);
+        counters.add(slot.port, Field::RxBytes, batch.iter().map(|f| f.len() as u64).sum());
+    }
+    received
+}
+
+/// Decides for a whole batch, then does it: headers and tables are fetched for all before the first is used.
+fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
+    let mut keys: ArrayVec<_, BATCH> = ArrayVec::new();
+    for frame in batch.iter() {
+        keys.push(FlowKey::extract(port, frame.bytes()));
+    }
+    for (frame, key) in batch.drain(..).zip(keys) {
+        match key {
+            Ok(key) => {
+                let verdict = decide(&key, exec.snap, now, Effects::Allow);
+                exec.run(frame, &key, &verdict);
+            }
+            Err(reason) => exec.drop_rx(frame, port, reason),
+        }
+        while let Some((port, frame)) = exec.patched.pop() {
+            cross(port, frame, exec, now);
+        }
+    }
+}
+
+/// A frame that comes in by a patch port.
+fn cross(port: PortIdx, frame: vsw_mem::Frame, exec: &mut Exec<'_>, now: Now) {
+    exec.counters.add(port, Field::RxPackets, 1);
+    exec.counters.add(port, Field::RxBytes, frame.len() as u64);
+    match FlowKey::extract(port, frame.bytes()) {
+        Ok(key) => {
+            let verdict = decide(&key, exec.snap, now, Effects::Allow);
+            exec.run(frame, &key, &verdict);
+        }
+        Err(reason) => exec.drop_rx(frame, port, reason),
+    }
+}
