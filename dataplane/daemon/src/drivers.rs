@@ -50,8 +50,10 @@ const NATIVE_XDP: &[&str] = &[
 ];
 
 impl Drivers {
-    pub(crate) fn new(state_dir: &Path) -> Self {
-        let journal = state_dir.join("journal");
+    /// What a killed process left on the host is noted in the run directory, which a reboot empties as it
+    /// undoes the rest.
+    pub(crate) fn new(run_dir: &Path) -> Self {
+        let journal = run_dir.join("journal");
         let all: Vec<Box<dyn Driver>> = vec![
             Box::new(TapDriver::new()),
             Box::new(TapDriver::internal()),

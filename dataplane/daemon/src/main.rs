@@ -47,7 +47,7 @@ fn run(args: &Args) -> Result<()> {
             size.small, size.large
         )
     })?;
-    let drivers = Drivers::new(&args.common.state_dir);
+    let drivers = Drivers::new(run_dir.path());
     for done in drivers.recover() {
         warn!("left by an earlier process: {done}");
     }

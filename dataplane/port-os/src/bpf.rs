@@ -52,13 +52,17 @@ pub enum AttachType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum MapType {
+    /// BPF_MAP_TYPE_ARRAY: number -> value.
+    Array = 2,
     /// BPF_MAP_TYPE_XSKMAP: queue number -> AF_XDP socket.
     XskMap = 17,
 }
 
 const MAP_CREATE: i32 = 0;
+const MAP_LOOKUP_ELEM: i32 = 1;
 const MAP_UPDATE_ELEM: i32 = 2;
 const PROG_LOAD: i32 = 5;
+const PROG_TEST_RUN: i32 = 10;
 const LINK_CREATE: i32 = 28;
 
 /// `union bpf_attr`, as far as these commands reach.
@@ -130,4 +134,58 @@ pub fn attach(program: BorrowedFd<'_>, ifindex: u32, to: AttachType, flags: u32)
     attr[0] = pair(program.as_raw_fd() as u32, ifindex);
     attr[1] = pair(to as u32, flags);
     bpf(LINK_CREATE, &mut attr).map(owned)
+}
+
+/// A number that programs count up and we read: an array map of one 8-byte value.
+#[derive(Debug)]
+pub struct Counter(OwnedFd);
+
+impl Counter {
+    /// # Errors
+    /// As [`map`].
+    pub fn new() -> io::Result<Self> {
+        map(MapType::Array, 4, 8, 1).map(Self)
+    }
+
+    /// Counts one more, atomically. Changes r1 and r2.
+    pub fn increment(&self) -> [Insn; 4] {
+        const PSEUDO_MAP_VALUE: u8 = 2;
+        [
+            Insn::new(0x18, 1, PSEUDO_MAP_VALUE, 0, self.0.as_raw_fd()), // r1 = &value, in two slots
+            Insn::new(0, 0, 0, 0, 0),
+            Insn::new(0xb7, 2, 0, 0, 1), // r2 = 1
+            Insn::new(0xdb, 1, 2, 0, 0), // lock *(u64 *)r1 += r2
+        ]
+    }
+
+    /// # Errors
+    /// What the kernel says.
+    pub fn read(&self) -> io::Result<u64> {
+        let (key, mut value) = (0_u32, 0_u64);
+        let mut attr = [0; 18];
+        attr[0] = self.0.as_raw_fd() as u64;
+        attr[1] = (&raw const key).addr() as u64;
+        attr[2] = (&raw mut value).expose_provenance() as u64;
+        bpf(MAP_LOOKUP_ELEM, &mut attr)?;
+        Ok(value)
+    }
+}
+
+/// Runs an XDP program `repeat` times, each time on a frame of its own that begins as a copy of `frame`,
+/// and does with that what the program says: BPF_F_TEST_XDP_LIVE_FRAMES, since Linux 5.18
+/// (`Documentation/bpf/bpf_prog_run.rst`). Interfaces are those of the calling thread's namespace. Blocks
+/// until all have run, on the calling thread's CPU, and then for an RCU grace period.
+///
+/// # Errors
+/// EINVAL for a frame shorter than an Ethernet header or longer than a page takes, and on older kernels;
+/// EINTR when a signal came.
+pub fn run_live(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<()> {
+    const LIVE_FRAMES: u32 = 1 << 1;
+    let mut attr = [0; 18];
+    attr[0] = program.as_raw_fd() as u64;
+    attr[1] = pair(frame.len() as u32, 0);
+    attr[2] = frame.as_ptr().addr() as u64;
+    attr[4] = pair(repeat, 0);
+    attr[8] = pair(LIVE_FRAMES, 0);
+    bpf(PROG_TEST_RUN, &mut attr).map(drop)
 }

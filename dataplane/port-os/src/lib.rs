@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod ethtool;
+pub mod generate;
 pub mod link;
 pub mod netns;
 pub mod tc;

@@ -1,1 +1,149 @@
-#![allow(missing_docs)]
+//! Ports that attach an interface which exists already and belongs to somebody else: kind `packet`.
+//!
+//! A TAP that a VMM holds open, a veth end, a NIC: reached through AF_PACKET with the virtio-net header,
+//! so that frames to be segmented stay whole, as they do at a Linux bridge. What the interface receives
+//! goes to the switch alone: traffic control drops it before the host's own stack sees it.
+//!
+//! - `socket`: an AF_PACKET socket and its options.
+//! - `queue`, `slots`: the packet path.
+//! - `attachment`: what is changed about the interface, undone when the port goes.
+//! - `journal`: what a killed process left behind.
+//! - `device`: how the port is.
+//!
+//! Thread-safety: the driver may be shared; a port works in the network namespace of the thread that
+//! opened it.
+
+mod attachment;
+mod device;
+mod journal;
+mod queue;
+mod slots;
+mod socket;
+
+use attachment::Attachment;
+use device::PacketDevice;
+use journal::Journal;
+use queue::PacketQueue;
+use std::io;
+use std::path::PathBuf;
+use vsw_mem::FramePool;
+use vsw_port::{Driver, OpenPort, PortCaps, PortError, PortQueue, PortSpec};
+use vsw_port_os::link::{Link, Links};
+use vsw_port_os::tc::Method;
+
+/// PACKET_FANOUT_MAX of older kernels, `net/packet/internal.h`.
+const MOST_QUEUES: u16 = 256;
+
+/// Attaches interfaces.
+#[derive(Debug)]
+pub struct PacketDriver {
+    journal: Journal,
+    method: Method,
+}
+
+impl PacketDriver {
+    /// `journal`: a directory that is this process's alone and is empty after a reboot. What must be
+    /// undone if the process is killed is noted there.
+    pub fn new(journal: PathBuf) -> Self {
+        Self { journal: Journal::new(journal), method: Method::Best }
+    }
+
+    /// The same, keeping frames from the host's stack by the method given: for tests of the older one.
+    #[must_use]
+    pub fn with_method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+}
+
+impl Driver for PacketDriver {
+    fn kind(&self) -> &'static str {
+        "packet"
+    }
+
+    fn recover(&self) -> Vec<String> {
+        self.journal.recover()
+    }
+
+    fn check(&self, spec: &PortSpec) -> Result<(), PortError> {
+        suitable(spec).map(drop)
+    }
+
+    fn open(&self, spec: &PortSpec, _pool: &'static FramePool) -> Result<OpenPort, PortError> {
+        let (links, link) = suitable(spec)?;
+        let count = spec.queues.unwrap_or(1).max(1);
+        let sockets = socket::create(count).map_err(|e| not_attached(&link.name, &e))?;
+        let uso = kernel_has_uso();
+        let device = PacketDevice::new(
+            Attachment::new(links, link, spec.mtu, &self.journal, self.method)?,
+            sockets.len(),
+        );
+        socket::attach(&sockets, device.index()).map_err(|e| not_attached(spec.ifname.as_str(), &e))?;
+        let queues = sockets.into_iter().map(|fd| Box::new(PacketQueue::new(fd)) as Box<dyn PortQueue>);
+        let caps = PortCaps { csum: true, tso4: true, tso6: true, uso, chains: true };
+        Ok(OpenPort { caps, device: Box::new(device), queues: queues.collect() })
+    }
+}
+
+/// The interface, if it can be attached.
+fn suitable(spec: &PortSpec) -> Result<(Links, Link), PortError> {
+    let name = spec.ifname.as_str();
+    if spec.netns.is_some() {
+        let cause = format!("{name} cannot be attached inside another network namespace");
+        return Err(PortError::refused(cause, "use --type tap to make an interface there"));
+    }
+    if spec.mac.is_some() {
+        let cause = format!("the address of {name} is its owner's");
+        return Err(PortError::refused(cause, "leave --mac out"));
+    }
+    if let Some(n) = spec.queues.filter(|n| *n > MOST_QUEUES) {
+        let cause = format!("{n} queues are more than the {MOST_QUEUES} that a packet port can have");
+        return Err(PortError::refused(cause, "ask for fewer with --queues"));
+    }
+    let links = Links::open().map_err(|e| not_attached(name, &e))?;
+    let link = links.by_name(name).map_err(|e| match e.raw_os_error() {
+        Some(libc::ENODEV) => {
+            PortError::missing(format!("there is no interface {name}"), "it is attached when it appears")
+        }
+        _ => not_attached(name, &e),
+    })?;
+    if link.loopback {
+        let cause = format!("{name} is the loopback interface");
+        return Err(PortError::refused(cause, "attach another"));
+    }
+    if let Some(master) = &link.master {
+        return Err(owned(name, master));
+    }
+    if link.mac.is_none() {
+        let cause = format!("{name} is not an Ethernet interface");
+        return Err(PortError::refused(cause, "attach one that is"));
+    }
+    Ok((links, link))
+}
+
+fn owned(name: &str, master: &str) -> PortError {
+    PortError::refused(
+        format!("{name} belongs to {master}"),
+        format!("take it out first with `ip link set {name} nomaster`"),
+    )
+}
+
+fn not_attached(name: &str, e: &io::Error) -> PortError {
+    match e.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => PortError::refused(
+            format!("attaching {name} is not allowed"),
+            "run as root, or with CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF",
+        ),
+        Some(libc::EAFNOSUPPORT) => PortError::refused(
+            "the kernel has no packet sockets",
+            "load them with `modprobe af_packet`, or use another type",
+        ),
+        _ => PortError::missing(format!("attaching {name} failed: {e}"), "it is tried again"),
+    }
+}
+
+/// VIRTIO_NET_HDR_GSO_UDP_L4 is known since Linux 6.2; there is nothing to ask but the version.
+fn kernel_has_uso() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 2)
+}
