@@ -13,6 +13,7 @@ pub use station::{add_station, delete_station, flush_stations};
 use crate::Error;
 use vsw_api::v1;
 use vsw_config::{Config, Draft};
+use vsw_types::VlanId;
 
 /// What a configuration should become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,15 @@ pub fn known(now: &Config, bridge: &str, port: Option<&str>) -> Result<(), Error
         Some((owner, _)) => Error::NotHere { bridge, port, owner: owner.to_string() },
         None => Error::NoPort { bridge, port },
     })
+}
+
+/// A selection of stations: [`known`], and the VLAN, if one is named, is one.
+pub fn selection(now: &Config, bridge: &str, port: Option<&str>, vlan: Option<u32>) -> Result<(), Error> {
+    known(now, bridge, port)?;
+    match vlan.map(VlanId::new) {
+        Some(Err(bad)) => Err(Error::BadVlan { bridge: bridge.to_owned(), bad }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::StoreError;
 use tonic::{Code, Status};
 use vsw_api::v1;
 use vsw_config::Violation;
+use vsw_types::BadVlanId;
 
 /// A refused change. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,8 @@ pub enum Error {
     Missing(&'static str),
     #[error("{}", joined(.0))]
     Violations(Vec<Violation>),
+    #[error("bridge {bridge}: {bad}")]
+    BadVlan { bridge: String, bad: BadVlanId },
 
     #[error("bridge {0}: does not exist; create it with `vswctl add-br {0}`")]
     NoBridge(String),
@@ -26,7 +29,9 @@ pub enum Error {
     UnknownPort(String),
     #[error("station {mac}: is no static station of bridge {bridge}; see `vswctl show-macs {bridge}`")]
     NoStation { bridge: String, mac: String },
-    #[error("station {mac}: is no static station of VLAN {vlan} of bridge {bridge}; see `vswctl show-macs {bridge}`")]
+    #[error(
+        "station {mac}: is no static station of VLAN {vlan} of bridge {bridge}; see `vswctl show-macs {bridge}`"
+    )]
     NoStationInVlan { bridge: String, mac: String, vlan: u32 },
 
     #[error("bridge {0}: exists already; change it with `vswctl set-br {0}`")]
@@ -66,7 +71,7 @@ impl Error {
     /// The gRPC code that the contract gives to this kind of refusal.
     pub fn code(&self) -> Code {
         match self {
-            Self::Missing(_) | Self::Violations(_) => Code::InvalidArgument,
+            Self::Missing(_) | Self::Violations(_) | Self::BadVlan { .. } => Code::InvalidArgument,
             Self::NoBridge(_)
             | Self::NoPort { .. }
             | Self::NotHere { .. }

@@ -8,6 +8,7 @@
 //! [`Controller`] is shared between tasks. Changes are made one at a time.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod datapath;
 pub mod edit;
 mod error;
@@ -15,6 +16,7 @@ mod reconcile;
 mod store;
 mod submit;
 
+pub use adopt::adopted;
 pub use datapath::{Datapath, Fault};
 pub use error::{Error, one_line};
 pub use reconcile::{Contact, Link};

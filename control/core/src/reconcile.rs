@@ -2,7 +2,7 @@
 //!
 //! One task, the only one that pushes. It looks at the dataplane twice a second, ten times while that is
 //! away, and at once when something new is recorded. It pushes the whole configuration whenever the dataplane
-//! is another process than the one it pushed to, was away, or is at another generation. What it found it
+//! is another process than the one it pushed to, or is at another generation. What it found it
 //! publishes as a [`Link`]; those who made a change wait for that.
 //!
 //! A dataplane with a higher generation than the recorded one (the store was put back from an old copy) would
@@ -24,8 +24,8 @@ const POLL_AWAY: Duration = Duration::from_millis(100);
 /// How things stood when the dataplane was last looked at.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// The recorded generation that was wanted then.
-    pub wanted: u64,
+    /// The recorded generation that was wanted then; `None`: nobody has looked yet.
+    pub wanted: Option<u64>,
     pub contact: Contact,
 }
 
@@ -41,7 +41,7 @@ pub enum Contact {
 
 impl Default for Link {
     fn default() -> Self {
-        Self { wanted: 0, contact: Contact::Away("nobody has looked yet".into()) }
+        Self { wanted: None, contact: Contact::Away(String::new()) }
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn run(
         let wanted = recorded.borrow_and_update().clone();
         let contact = reconciler.look(&wanted).await;
         let pause = if matches!(contact, Contact::Away(_)) { POLL_AWAY } else { POLL };
-        link.send_replace(Link { wanted: wanted.generation().0, contact });
+        link.send_replace(Link { wanted: Some(wanted.generation().0), contact });
         tokio::select! {
             () = sleep(pause) => {}
             changed = recorded.changed() => if changed.is_err() { return },
@@ -83,10 +83,13 @@ impl Reconciler {
         let generation = wanted.generation().0;
         if generation == 0 {
             if status.generation != 0 {
-                self.tell(format!(
-                    "dataplane: has generation {}, but nothing is recorded here; it is left as it is",
-                    status.generation
-                ), Tone::Warn);
+                self.tell(
+                    format!(
+                        "dataplane: has generation {}, but nothing is recorded here; it is left as it is",
+                        status.generation
+                    ),
+                    Tone::Warn,
+                );
             }
             return Contact::Agreed(Arc::new(status));
         }
@@ -122,7 +125,6 @@ impl Reconciler {
     }
 
     fn failed(&mut self, fault: Fault) -> Contact {
-        self.pushed = None;
         match fault {
             Fault::Away(why) => {
                 self.tell(format!("dataplane: {why}"), Tone::Warn);

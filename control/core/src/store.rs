@@ -10,8 +10,6 @@
 
 use prost::Message;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
-use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use vsw_api::v1;
@@ -70,7 +68,7 @@ impl Store {
     pub fn open(state_dir: &Path) -> Result<(Self, Config), StoreError> {
         let path = state_dir.join(FILE);
         let db = open(&path)?;
-        let config = guarded(&path, || read(&path, &db))?;
+        let config = read(&path, &db)?;
         let generation = config.generation().0;
         Ok((Self { path, db: Some(db), generation }, config))
     }
@@ -81,7 +79,7 @@ impl Store {
             Some(db) => db,
             None => self.reopened()?,
         };
-        guarded(&self.path, || write(&db, config, asked).map_err(|e| broken(&self.path, e)))?;
+        write(&db, config, asked).map_err(|e| broken(&self.path, e))?;
         self.db = Some(db);
         self.generation = config.generation().0;
         Ok(())
@@ -90,7 +88,7 @@ impl Store {
     /// After a failed commit nobody knows what reached the disk: look, and go on only if it is what it was.
     fn reopened(&self) -> Result<Database, StoreError> {
         let db = open(&self.path)?;
-        let config = guarded(&self.path, || read(&self.path, &db))?;
+        let config = read(&self.path, &db)?;
         if config.generation().0 != self.generation {
             return Err(StoreError::Diverged(self.path.clone()));
         }
@@ -109,36 +107,17 @@ impl Store {
             }
             Ok(entries)
         };
-        guarded(&self.path, || rows().map_err(|e| broken(&self.path, e)))
+        rows().map_err(|e| broken(&self.path, e))
     }
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {
-    recognise(path)?;
-    guarded(path, || {
-        let mut builder = Database::builder();
-        builder.set_check_integrity_on_open(true);
-        builder.create(path).map_err(|e| match e {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.into()),
-            e => broken(path, e.into()),
-        })
+    let mut builder = Database::builder();
+    builder.set_check_integrity_on_open(true);
+    builder.create(path).map_err(|e| match e {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.into()),
+        e => broken(path, e.into()),
     })
-}
-
-/// redb's magic number (docs/design.md of redb 4).
-const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
-
-/// redb would begin anew in any file shorter than a header; only an absent or an empty one is new. (An empty
-/// one is left behind by a crash between the creation of the file and the first transaction.)
-fn recognise(path: &Path) -> Result<(), StoreError> {
-    let mut head = Vec::new();
-    let read = std::fs::File::open(path).and_then(|f| f.take(MAGIC.len() as u64).read_to_end(&mut head));
-    match read {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(StoreError::Io { path: path.into(), cause: e.to_string() }),
-        Ok(_) if head.is_empty() || head == MAGIC => Ok(()),
-        Ok(_) => Err(StoreError::Damaged { path: path.into(), cause: "it does not begin like a store".into() }),
-    }
 }
 
 fn read(path: &Path, db: &Database) -> Result<Config, StoreError> {
@@ -152,9 +131,8 @@ fn read(path: &Path, db: &Database) -> Result<Config, StoreError> {
     let damaged = |cause: String| StoreError::Damaged { path: path.into(), cause };
     let Some(bytes) = bytes().map_err(|e| broken(path, e))? else { return Ok(Config::default()) };
     let message = v1::Config::decode(&*bytes).map_err(|e| damaged(e.to_string()))?;
-    Config::try_from(vsw_api::draft(message)).map_err(|v| {
-        damaged(format!("its configuration breaks a rule: {}", crate::Error::Violations(v)))
-    })
+    Config::try_from(vsw_api::draft(message))
+        .map_err(|v| damaged(format!("its configuration breaks a rule: {}", crate::Error::Violations(v))))
 }
 
 fn write(db: &Database, config: &Config, asked: &str) -> Result<(), redb::Error> {
@@ -181,13 +159,6 @@ fn broken(path: &Path, e: redb::Error) -> StoreError {
         PreviousIo => StoreError::Io { path, cause: StorageError::PreviousIo.to_string() },
         e => StoreError::Damaged { path, cause: e.to_string() },
     }
-}
-
-/// redb checks itself with assertions in debug builds; on a damaged file these are no reason to die.
-fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| {
-        Err(StoreError::Damaged { path: path.into(), cause: "a check of its structure failed".into() })
-    })
 }
 
 #[cfg(test)]

@@ -8,13 +8,16 @@ use crate::edit::Change;
 use crate::{Contact, Datapath, Error, Fault, Link, Store, StoreError, reconcile};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tracing::{info, warn};
 use vsw_api::v1::{self, PortState};
 use vsw_config::{Config, Diff, Draft};
 
 /// Milliseconds that a change waits for the dataplane, unless the client says otherwise.
 const DEFAULT_WAIT_MS: u32 = 5000;
+
+/// The right to write.
+type Guard = OwnedMutexGuard<Store>;
 
 /// The configuration of one switch, and the way to change it.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ impl Controller {
     where
         F: FnOnce(&Config) -> Result<Change, Error>,
     {
-        let mut store = self.store.clone().lock_owned().await;
+        let store = self.store.clone().lock_owned().await;
         let now = self.config();
         let Change { mut draft, asked, about } = edit(&now)?;
         draft.generation = now.generation().0 + 1;
@@ -77,9 +80,15 @@ impl Controller {
         }
         self.ask(&now, &next).await?;
 
+        let generation = self.commit(store, next, asked).await?;
+        Ok((generation, about))
+    }
+
+    /// Records and publishes, and returns the generation. Not cancelled with the request: what is on disk is
+    /// always published too.
+    async fn commit(&self, mut store: Guard, next: Config, asked: String) -> Result<u64, Error> {
         let recorded = self.recorded.clone();
         let generation = next.generation().0;
-        // Not cancelled with the request: what is on disk is always published too.
         let commit = tokio::task::spawn_blocking(move || {
             store.commit(&next, &asked)?;
             info!("generation {generation}: {asked}");
@@ -87,7 +96,7 @@ impl Controller {
             Ok::<_, StoreError>(())
         });
         commit.await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?;
-        Ok((generation, about))
+        Ok(generation)
     }
 
     /// Would the dataplane refuse? One that is away has no say. Nor do objects that the change leaves alone:
@@ -115,7 +124,8 @@ impl Controller {
     async fn settled(&self, generation: u64, about: &[String], limit: Duration) -> Vec<v1::Pending> {
         let switch = |reason: String| vec![v1::Pending { object: "switch".into(), reason }];
         let mut link = self.link.clone();
-        let contact = match tokio::time::timeout(limit, link.wait_for(|l| l.wanted >= generation)).await {
+        let seen = link.wait_for(|l| l.wanted >= Some(generation));
+        let contact = match tokio::time::timeout(limit, seen).await {
             Ok(Ok(link)) => link.contact.clone(),
             Ok(Err(_)) => return switch("vswcontrold is stopping".into()),
             Err(_) => {
@@ -133,21 +143,14 @@ impl Controller {
     /// Makes the recorded generation larger than `above`. Returns the recorded one.
     pub(crate) async fn raise(&self, above: u64) -> Result<u64, Error> {
         let generation = above.saturating_add(1);
-        let mut store = self.store.clone().lock_owned().await;
+        let store = self.store.clone().lock_owned().await;
         let now = self.config();
         if now.generation().0 > above {
             return Ok(now.generation().0);
         }
         let draft = Draft { generation, ..vsw_api::draft(vsw_api::message(&now)) };
         let next = Config::try_from(draft).map_err(Error::Violations)?;
-        let recorded = self.recorded.clone();
-        let commit = tokio::task::spawn_blocking(move || {
-            store.commit(&next, "raise the generation above the dataplane's")?;
-            recorded.send_replace(Arc::new(next));
-            Ok::<_, StoreError>(())
-        });
-        commit.await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?;
-        Ok(generation)
+        self.commit(store, next, "raise the generation above the dataplane's".into()).await
     }
 }
 
@@ -167,6 +170,3 @@ fn pending(status: &v1::DatapathStatus, port: &str) -> Option<v1::Pending> {
     };
     Some(v1::Pending { object: format!("port {port}"), reason })
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,17 +22,31 @@ pub fn add_port(now: &Config, request: v1::AddPortRequest) -> Result<Change, Err
         }
         Some(_) if !request.may_exist => return Err(Error::PortExists { bridge, port: name }),
         Some((_, is)) => {
-            // Compare what both mean, not how they are spelt: the request becomes a checked port first.
-            ports.retain(|p| p.name != name);
-            ports.push(port);
-            let asked_for = Config::try_from(vsw_api::draft(config.clone())).map_err(Error::Violations)?;
-            let differs = asked_for.port(&name).map(|(_, wanted)| differences(is, wanted)).unwrap_or_default();
+            let differs = differences(is, &checked(now, &bridge, port)?);
             if !differs.is_empty() {
-                return Err(Error::PortDiffers { bridge, port: name, differs: differs.join(" and another ") });
+                return Err(Error::PortDiffers {
+                    bridge,
+                    port: name,
+                    differs: differs.join(" and another "),
+                });
             }
         }
     }
     Ok(Change::new(config, asked).about(&name))
+}
+
+/// What a request means for a port that is there, spelling aside: itself, in the place of that port. Stations
+/// would only bring in rules about others.
+fn checked(now: &Config, bridge: &str, port: v1::Port) -> Result<Port, Error> {
+    let name = port.name.clone();
+    let mut config = vsw_api::message(now);
+    let within = bridge_mut(&mut config, bridge)?;
+    within.stations.clear();
+    within.ports.retain(|p| p.name != name);
+    within.ports.push(port);
+    let config = Config::try_from(vsw_api::draft(config)).map_err(Error::Violations)?;
+    let found = config.port(&name).map(|(_, p)| p.clone());
+    found.ok_or_else(|| Error::NoPort { bridge: bridge.to_owned(), port: name })
 }
 
 /// What differs, as a person would name it.

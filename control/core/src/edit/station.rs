@@ -1,6 +1,6 @@
 //! Changes to static stations. See the parent module.
 
-use super::{Change, bridge_mut, known, named};
+use super::{Change, bridge_mut, known, named, selection};
 use crate::Error;
 use vsw_api::v1;
 use vsw_config::{Config, VlanMode};
@@ -68,13 +68,12 @@ pub fn delete_station(now: &Config, request: v1::DeleteStationRequest) -> Result
 /// Takes static stations out, and says how many.
 pub fn flush_stations(now: &Config, request: &v1::FlushMacsRequest) -> Result<(Change, u64), Error> {
     let v1::FlushMacsRequest { bridge, port, vlan, .. } = request;
-    known(now, bridge, port.as_deref())?;
+    selection(now, bridge, port.as_deref(), *vlan)?;
     let mut config = vsw_api::message(now);
     let stations = &mut bridge_mut(&mut config, bridge)?.stations;
     let before = stations.len();
-    stations.retain(|s| {
-        port.as_ref().is_some_and(|p| *p != s.port) || vlan.is_some_and(|v| s.vlan != Some(v))
-    });
+    stations
+        .retain(|s| port.as_ref().is_some_and(|p| *p != s.port) || vlan.is_some_and(|v| s.vlan != Some(v)));
     let gone = (before - stations.len()) as u64;
     Ok((Change::new(config, format!("flush-macs {bridge} --static")), gone))
 }

@@ -64,7 +64,11 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
     let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut middle = good.clone();
     middle[4096..].iter_mut().zip(&noise).for_each(|(b, n)| *b = *n);
+    let mut one_bit = good.clone();
+    let name = good.windows(3).rposition(|w| w == b"br0").unwrap();
+    one_bit[name + 1] ^= 1;
     for (what, bytes) in [
+        ("one bit of the newest name", one_bit),
         ("text", b"this is not a database".to_vec()),
         ("noise", noise.clone()),
         ("one byte", vec![0]),
@@ -89,7 +93,8 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
 #[test]
 fn tables_of_another_kind_or_content_are_damage() {
     const OTHER: TableDefinition<u64, u64> = TableDefinition::new("config");
-    let cases: [(&str, fn(&Database)); 3] = [
+    type Make = fn(&Database);
+    let cases: [(&str, Make); 3] = [
         ("types", |db| {
             let tx = db.begin_write().unwrap();
             tx.open_table(OTHER).unwrap().insert(1, 1).unwrap();
@@ -144,4 +149,38 @@ fn after_a_failed_commit_the_store_opens_anew() {
     store.generation = 1;
     let e = store.commit(&config(3, "br0"), "z").unwrap_err();
     assert!(matches!(e, StoreError::Diverged(_)), "{e}");
+}
+
+/// Whatever is wrong with the file: the store is read, or it is damaged; nobody dies.
+#[test]
+fn no_damage_makes_it_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    (1..=3).for_each(|g| store.commit(&config(g, "br0"), "x").unwrap());
+    drop(store);
+    let path = dir.path().join(FILE);
+    let good = std::fs::read(&path).unwrap();
+    let mut random = 1u64;
+    let mut next = move |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    let mut damaged = 0;
+    for round in 0..150 {
+        let mut bytes = good.clone();
+        // Half of the rounds go for the header and the first pages, where the structure is.
+        let end = if round % 2 == 0 { 600 } else { bytes.len() };
+        let (from, len) = (next(end), 1 + next(40));
+        bytes[from..].iter_mut().take(len).for_each(|b| *b = next(256) as u8);
+        std::fs::write(&path, &bytes).unwrap();
+        match Store::open(dir.path()) {
+            Ok((_, found)) => assert!(found.generation().0 <= 3),
+            Err(StoreError::Damaged { .. }) => {
+                damaged += 1;
+                assert!(std::fs::read(&path).unwrap() == bytes, "round {round}: the file was changed");
+            }
+            Err(e) => panic!("round {round}: {e}"),
+        }
+    }
+    assert!(damaged > 15, "only {damaged} of 150 were noticed");
 }
