@@ -107,9 +107,10 @@ impl View for Vec<Stats> {
                 Item::number(s.tx_packets),
                 Item::number(s.tx_bytes),
                 Item::number(s.tx_dropped),
+                Item::number(s.macs),
             ]
         });
-        let header = ["PORT", "RX-PKTS", "RX-BYTES", "RX-DROP", "TX-PKTS", "TX-BYTES", "TX-DROP"];
+        let header = ["PORT", "RX-PKTS", "RX-BYTES", "RX-DROP", "TX-PKTS", "TX-BYTES", "TX-DROP", "MACS"];
         joined(lines(header, rows.collect()))
     }
 }

@@ -133,6 +133,14 @@ pub(crate) struct Stats {
     pub(crate) tx_bytes: u64,
     pub(crate) rx_dropped: u64,
     pub(crate) tx_dropped: u64,
+    /// Stations behind the port now.
+    pub(crate) macs: u32,
+    /// Stations that moved to it.
+    pub(crate) macs_moved: u64,
+    /// Stations of it that gave way to others in a full table.
+    pub(crate) macs_evicted: u64,
+    /// Frames whose source was not learned: a limit was reached.
+    pub(crate) macs_refused: u64,
 }
 
 impl From<&v1::PortCounters> for Stats {
@@ -148,6 +156,10 @@ impl From<&v1::PortCounters> for Stats {
             tx_bytes: c.tx_bytes,
             rx_dropped: dropped("rx"),
             tx_dropped: dropped("tx"),
+            macs: c.macs,
+            macs_moved: c.macs_moved,
+            macs_evicted: c.macs_evicted,
+            macs_refused: c.macs_refused,
         }
     }
 }

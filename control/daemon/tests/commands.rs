@@ -102,14 +102,15 @@ fn counters_and_stations_are_told() {
     host.good(
         "stats tap0",
         "\
-PORT  RX-PKTS  RX-BYTES  RX-DROP  TX-PKTS  TX-BYTES  TX-DROP
-tap0      100      6400        9       50      3200        5
+PORT  RX-PKTS  RX-BYTES  RX-DROP  TX-PKTS  TX-BYTES  TX-DROP  MACS
+tap0      100      6400        9       50      3200        5     3
 ",
     );
     assert_eq!(
         json(&host.ctl("stats tap0 -o json")),
         json!([{"bridge": "br0", "port": "tap0", "rx_packets": 100, "rx_bytes": 6400, "tx_packets": 50,
-                "tx_bytes": 3200, "rx_dropped": 9, "tx_dropped": 5}])
+                "tx_bytes": 3200, "rx_dropped": 9, "tx_dropped": 5, "macs": 3, "macs_moved": 0,
+                "macs_evicted": 0, "macs_refused": 2}])
     );
     assert_eq!(json(&host.ctl("stats -o json")).as_array().unwrap().len(), 5);
     host.good(

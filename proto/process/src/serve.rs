@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH;
-use tracing::info;
+use tracing::{info, warn};
 
 /// How long calls under way may go on when the process is told to stop.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -52,7 +52,9 @@ where
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, stopped);
     info!("ready at {}", run_dir.socket().display());
-    sd_notify::notify(&[sd_notify::NotifyState::Ready]).context("systemd: cannot be told READY=1")?;
+    if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        warn!("systemd: cannot be told READY=1: {e}");
+    }
 
     let signals = async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

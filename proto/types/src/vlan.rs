@@ -63,10 +63,31 @@ impl Default for VlanSet {
 impl VlanSet {
     /// Every VLAN from 1 to 4094.
     pub fn all() -> Self {
-        let mut words = Box::new([u64::MAX; WORDS]);
-        words[0] &= !1;
-        words[WORDS - 1] &= !(1 << 63);
-        Self(words)
+        let mut set = Self::default();
+        set.insert_range(1, 4094);
+        set
+    }
+    /// Both ends included.
+    fn insert_range(&mut self, from: u16, to: u16) {
+        for (i, word) in self.0.iter_mut().enumerate() {
+            let (start, end) = (i as u16 * 64, i as u16 * 64 + 63);
+            if from <= end && start <= to {
+                let low = u64::MAX << from.saturating_sub(start);
+                let high = u64::MAX >> end.saturating_sub(to);
+                *word |= low & high;
+            }
+        }
+    }
+    /// The first number from `at` on that is in the set, or is not.
+    fn next(&self, at: u16, present: bool) -> Option<u16> {
+        let flip = if present { 0 } else { u64::MAX };
+        let mut word = at as usize / 64;
+        let mut bits = (self.0.get(word)? ^ flip) & u64::MAX << (at % 64);
+        while bits == 0 {
+            word += 1;
+            bits = self.0.get(word)? ^ flip;
+        }
+        Some(word as u16 * 64 + bits.trailing_zeros() as u16)
     }
     pub fn insert(&mut self, v: VlanId) {
         self.0[v.get() as usize / 64] |= 1 << (v.get() % 64);
@@ -83,7 +104,12 @@ impl VlanSet {
     }
     /// In ascending order.
     pub fn iter(&self) -> impl Iterator<Item = VlanId> + '_ {
-        (1..=4094).filter_map(VlanId::from_vid).filter(|v| self.contains(*v))
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let vid = self.next(at, true)?;
+            at = vid + 1;
+            VlanId::from_vid(vid)
+        })
     }
 }
 
@@ -98,18 +124,16 @@ impl FromIterator<VlanId> for VlanSet {
 impl fmt::Display for VlanSet {
     /// As a user types it: `10,20-29,30`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut vlans = self.iter().map(VlanId::get).peekable();
-        let mut first = true;
-        while let Some(from) = vlans.next() {
-            let mut to = from;
-            while vlans.next_if_eq(&(to + 1)).is_some() {
-                to += 1;
+        let mut at = 0;
+        let mut comma = "";
+        while let Some(from) = self.next(at, true) {
+            // 4095 is never in a set, so every run has an end.
+            at = self.next(from, false).unwrap_or(4095);
+            match at - 1 {
+                to if to == from => write!(f, "{comma}{from}")?,
+                to => write!(f, "{comma}{from}-{to}")?,
             }
-            let comma = if std::mem::take(&mut first) { "" } else { "," };
-            match to - from {
-                0 => write!(f, "{comma}{from}")?,
-                _ => write!(f, "{comma}{from}-{to}")?,
-            }
+            comma = ",";
         }
         Ok(())
     }
@@ -151,7 +175,7 @@ impl FromStr for VlanSet {
             if from > to {
                 return Err(BadVlanList::Backwards { list: list.into(), part: part.into() });
             }
-            (from.get()..=to.get()).filter_map(VlanId::from_vid).for_each(|v| set.insert(v));
+            set.insert_range(from.get(), to.get());
         }
         Ok(set)
     }
@@ -172,6 +196,11 @@ mod tests {
         }
         assert_eq!(VlanSet::all(), "1-4094".parse().unwrap());
         assert_eq!(VlanSet::all().len(), 4094);
+        assert_eq!(
+            VlanSet::all().iter().map(VlanId::get).collect::<Vec<_>>(),
+            (1..=4094).collect::<Vec<_>>()
+        );
+        assert_eq!("64-127".parse::<VlanSet>().unwrap().iter().count(), 64);
     }
 
     #[test]

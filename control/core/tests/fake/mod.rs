@@ -164,6 +164,8 @@ impl datapath_server::Datapath for Service {
                 drop("tx", "full", 5),
                 drop("tx", "mtu", 0),
             ],
+            macs: 3,
+            macs_refused: 2,
             ..Default::default()
         };
         let ports = ports.filter(|(_, p)| only.as_ref().is_none_or(|o| *o == p.name)).map(counters).collect();
