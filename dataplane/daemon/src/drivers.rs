@@ -50,15 +50,14 @@ const NATIVE_XDP: &[&str] = &[
 ];
 
 impl Drivers {
-    /// What a killed process left on the host is noted in the run directory, which a reboot empties as it
-    /// undoes the rest.
-    pub(crate) fn new(run_dir: &Path) -> Self {
-        let journal = run_dir.join("journal");
+    /// `journal`: where drivers note what a killed process would leave on the host; under the run directory,
+    /// which a reboot empties as it undoes the rest.
+    pub(crate) fn new(journal: &Path) -> Self {
         let all: Vec<Box<dyn Driver>> = vec![
             Box::new(TapDriver::new()),
             Box::new(TapDriver::internal()),
-            Box::new(PacketDriver::new(journal.clone())),
-            Box::new(AfxdpDriver::new(journal)),
+            Box::new(PacketDriver::new(journal.to_owned())),
+            Box::new(AfxdpDriver::new(journal.to_owned())),
         ];
         let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
         Self { all, host: fnv(id.trim().as_bytes()) }

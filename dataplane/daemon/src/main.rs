@@ -47,7 +47,9 @@ fn run(args: &Args) -> Result<()> {
             size.small, size.large
         )
     })?;
-    let drivers = Drivers::new(run_dir.path());
+    let journal = run_dir.path().join("journal");
+    vsw_process::create_dir(&journal, 0o700)?;
+    let drivers = Drivers::new(&journal);
     for done in drivers.recover() {
         warn!("left by an earlier process: {done}");
     }
