@@ -1,13 +1,14 @@
 //! The rig.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use vsw_config::{Config, Draft, DraftBridge, DraftPort, PortKind};
-use vsw_engine::{Engine, Worker, counters::PortCounters};
+use vsw_engine::{Engine, Event, Worker, counters::PortCounters};
 use vsw_mem::{FramePool, PoolSize};
 use vsw_port::sim::{SimFrame, SimPeer};
-use vsw_port::{OpenPort, PortCaps};
-use vsw_switch::{Fdb, FdbKey, Snapshot, fdb::StationCounts};
+use vsw_port::{OpenPort, PortCaps, PortQueue};
+use vsw_switch::fdb::{Entry, StationCounts};
+use vsw_switch::{Fdb, FdbKey, Snapshot};
 use vsw_types::{Direction, DropReason, MacAddr, Name, Now, PortIdx, VlanId};
 
 /// Everything that came out, by port, in the order of names and then of time.
@@ -46,6 +47,31 @@ pub fn port(name: &str, words: &str) -> DraftPort {
     p
 }
 
+/// Puts something between the switch and the queue of the port with this name, when it is opened.
+pub type Wrap = Box<dyn FnMut(&str, Box<dyn PortQueue>) -> Box<dyn PortQueue>>;
+
+/// How a switch is made: the usual, unless said otherwise.
+pub struct Setup {
+    pub workers: usize,
+    pub pool: PoolSize,
+    /// Ports that cannot do everything.
+    pub caps: BTreeMap<String, PortCaps>,
+    pub wrap: Wrap,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let pool = PoolSize { small: 1024, large: 64 };
+        Self { workers: 1, pool, caps: BTreeMap::new(), wrap: Box::new(|_, queue| queue) }
+    }
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
 /// A switch without threads.
 #[derive(Debug)]
 pub struct Rig {
@@ -58,7 +84,9 @@ pub struct Rig {
     slots: BTreeMap<Name, PortIdx>,
     fdbs: BTreeMap<Name, Arc<Fdb>>,
     pub counts: Arc<StationCounts>,
-    caps: BTreeMap<String, PortCaps>,
+    /// What workers tell housekeeping.
+    pub events: mpsc::Receiver<Event>,
+    setup: Setup,
 }
 
 impl Rig {
@@ -69,8 +97,12 @@ impl Rig {
 
     /// So many workers, and ports that cannot do everything.
     pub fn with(workers: usize, caps: BTreeMap<String, PortCaps>, bridges: Vec<DraftBridge>) -> Self {
-        let pool = FramePool::leak(PoolSize { small: 1024, large: 64 }).expect("memory");
-        let (engine, workers, _events) = Engine::parts(workers, pool).expect("descriptors");
+        Self::start(Setup { workers, caps, ..Default::default() }, bridges)
+    }
+
+    pub fn start(setup: Setup, bridges: Vec<DraftBridge>) -> Self {
+        let pool = FramePool::leak(setup.pool).expect("memory");
+        let (engine, workers, events) = Engine::parts(setup.workers, pool).expect("descriptors");
         let mut rig = Self {
             pool,
             now: Now::from_secs(1),
@@ -81,7 +113,8 @@ impl Rig {
             slots: BTreeMap::new(),
             fdbs: BTreeMap::new(),
             counts: Arc::default(),
-            caps,
+            events,
+            setup,
         };
         rig.configure(bridges);
         rig
@@ -97,13 +130,13 @@ impl Rig {
         for name in added {
             let slot = PortIdx((0..).find(|i| !self.slots.values().any(|s| s.0 == *i)).expect("a free slot"));
             let port = new.port(name.as_str()).expect("a port").1;
-            let caps = self.caps.get(name.as_str()).copied().unwrap_or(PortCaps::ALL);
+            let caps = self.setup.caps.get(name.as_str()).copied().unwrap_or(PortCaps::ALL);
             let queues = if matches!(port.kind, PortKind::Patch { .. }) {
                 Vec::new()
             } else {
                 let (peer, OpenPort { queues, .. }) = SimPeer::open(caps);
                 self.peers.insert(name.to_string(), peer);
-                queues
+                queues.into_iter().map(|q| (self.setup.wrap)(name.as_str(), q)).collect()
             };
             let mtu = port.mtu.map_or(if queues.is_empty() { 65_535 } else { 1500 }, u32::from);
             for (worker, attach) in self.engine.spread(slot, caps, mtu, queues) {
@@ -131,11 +164,23 @@ impl Rig {
             for worker in &mut self.workers {
                 worker.detach(slot);
             }
-            let now = self.now;
-            self.fdbs.values().for_each(|f| {
-                f.remove(|e| e.port == slot, now);
-            });
             self.peers.remove(name.as_str());
+        }
+        self.forget();
+    }
+
+    /// Forgets stations that are not where the configuration can have them any more: behind a port that
+    /// went, or moved to another bridge, or does not carry the VLAN, or is not told so by hand any more.
+    fn forget(&mut self) {
+        self.fdbs.retain(|name, _| self.config.bridge(name.as_str()).is_some());
+        let ports: BTreeMap<_, _> = self.slots.iter().map(|(name, slot)| (*slot, name)).collect();
+        for (name, bridge) in self.config.bridges() {
+            let stays = |e: &Entry| {
+                let Some(port) = ports.get(&e.port) else { return false };
+                let carries = bridge.ports.get(*port).is_some_and(|p| p.vlans.carries(e.vlan));
+                carries && (!e.is_static || bridge.stations.get(&(e.vlan, e.mac)) == Some(*port))
+            };
+            self.fdbs[name].remove(|e| !stays(e), self.now);
         }
     }
 
@@ -155,6 +200,11 @@ impl Rig {
             }
         }
         panic!("the switch does not come to rest");
+    }
+
+    /// One pass of one worker, for tests in which another one is late. Returns the frames that moved.
+    pub fn pass(&mut self, worker: usize) -> usize {
+        self.workers[worker].pass(self.now)
     }
 
     /// Everything that came out since last asked.
@@ -183,6 +233,13 @@ impl Rig {
         self.slots.iter().find(|(_, i)| **i == slot).map(|(n, _)| n.to_string())
     }
 
+    /// Every station of a bridge, as (VLAN, address) -> port.
+    pub fn stations(&self, bridge: &str) -> BTreeMap<(u16, MacAddr), String> {
+        let name =
+            |slot| self.slots.iter().find(|(_, i)| **i == slot).map_or("?".into(), |(n, _)| n.to_string());
+        self.fdbs[bridge].entries(self.now).map(|e| ((e.vlan.get(), e.mac), name(e.port))).collect()
+    }
+
     pub fn counters(&self, port: &str) -> PortCounters {
         self.engine.counters(self.slots[port])
     }
@@ -197,7 +254,6 @@ impl Rig {
     /// Nothing vanished: what came in went out or died by name, and every buffer is back. Call it when the
     /// switch is at rest; buffers that a worker keeps in stock are not missing.
     pub fn check_accounts(&self) {
-        let (mut copies, mut sent) = (0, 0);
         for name in self.slots.keys() {
             let c = self.counters(name.as_str());
             assert_eq!(
@@ -205,10 +261,12 @@ impl Rig {
                 c.forwarded() + c.dropped(Direction::Rx),
                 "port {name}: received is forwarded and dropped"
             );
-            copies += c.copies() + c.segmented();
-            sent += c.tx_packets() + c.dropped(Direction::Tx);
+            assert_eq!(
+                c.copies() + c.segmented(),
+                c.tx_packets() + c.dropped(Direction::Tx),
+                "port {name}: copies to send are sent and dropped"
+            );
         }
-        assert_eq!(copies, sent, "copies to send are sent and dropped");
     }
 
     /// Takes the switch apart; every buffer must be home then.

@@ -11,6 +11,7 @@
 
 mod args;
 mod cache;
+mod claim;
 mod drivers;
 mod fdbs;
 mod mailbox;

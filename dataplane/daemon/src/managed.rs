@@ -1,5 +1,6 @@
 //! One configured port: open, or waiting to be.
 
+use crate::claim::Claim;
 use crate::drivers::{Choice, Drivers};
 use std::time::{Duration, Instant};
 use vsw_engine::Engine;
@@ -37,6 +38,7 @@ pub(crate) struct Open {
     pub(crate) queues: usize,
     pub(crate) info: PortInfo,
     pub(crate) health: Health,
+    _claim: Claim,
 }
 
 pub(crate) struct Waiting {
@@ -75,17 +77,25 @@ impl Managed {
             State::Waiting(w) => w.tries,
             _ => return false,
         };
-        // What exists by that name may be something else by now.
-        self.choice = drivers.choose(name, &port.kind);
+        // What exists by that name may be something else by now. But an interface of somebody else's that
+        // went is waited for: one of ours in its place would be in the way when it comes back.
+        let choice = drivers.choose(name, &port.kind);
+        let borrowed = self.choice.as_ref().is_some_and(|c| matches!(c.kind, "packet" | "afxdp"));
+        if !(borrowed && choice.as_ref().is_some_and(|c| c.kind == "tap")) {
+            self.choice = choice;
+        }
         let Some(choice) = &self.choice else { return false };
         let spec = drivers.spec(name, port, choice.kind, engine.worker_count() as u16);
-        let opened = drivers.by_kind(choice.kind).and_then(|d| d.open(&spec, pool));
+        let opened = drivers.by_kind(choice.kind).and_then(|d| {
+            let claim = Claim::take(choice.kind, &spec)?;
+            Ok((claim, d.open(&spec, pool)?))
+        });
         match opened {
-            Ok(OpenPort { caps, mut device, queues }) => {
+            Ok((claim, OpenPort { caps, mut device, queues })) => {
                 let (info, health, count) = (device.info(), device.health(), queues.len());
                 engine.attach(self.slot, caps, info.mtu, queues);
                 tracing::info!("port {name}: open as {}, {}", choice.kind, info.mode);
-                self.state = State::Open(Open { device, caps, queues: count, info, health });
+                self.state = State::Open(Open { device, caps, queues: count, info, health, _claim: claim });
                 self.unsettled = None;
                 true
             }

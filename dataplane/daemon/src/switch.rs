@@ -6,6 +6,7 @@
 //! snapshot names it; a port that goes is first missing from a snapshot, then detached, then closed.
 
 use crate::cache::Cache;
+use crate::claim::Claim;
 use crate::drivers::Drivers;
 use crate::fdbs::Fdbs;
 use crate::managed::{Managed, State};
@@ -114,6 +115,7 @@ impl Switch {
             let Some(choice) = self.drivers.choose(name, &port.kind) else { continue };
             let spec = self.drivers.spec(name, port, choice.kind, self.engine.worker_count() as u16);
             let checked = self.drivers.by_kind(choice.kind).and_then(|d| d.check(&spec));
+            let checked = checked.and_then(|()| Claim::take(choice.kind, &spec).map(drop));
             if let Err(e @ PortError::Refused { .. }) = checked {
                 refusals.push(v1::Refusal { object: format!("port {name}"), reason: e.to_string() });
             }

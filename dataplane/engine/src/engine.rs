@@ -174,11 +174,23 @@ impl Engine {
     /// # Errors
     /// When a worker does not answer.
     pub fn publish(&mut self, snapshot: Snapshot) -> Result<(), Stuck> {
+        // A port that only some workers know yet would lose what the others send to it.
+        self.sync()?;
         self.epoch += 1;
         let old = self.config.swap(Arc::new(Published { epoch: self.epoch, snapshot }));
         self.settle()?;
         // Freed here, where it may take its time, and not by a worker.
         drop(old);
+        Ok(())
+    }
+
+    /// Waits until every worker has done what it was told.
+    fn sync(&self) -> Result<(), Stuck> {
+        for (i, worker) in self.workers.iter().enumerate().filter(|(_, w)| w.thread.is_some()) {
+            let (reply, answer) = mpsc::channel();
+            worker.tell(Command::Sync(reply));
+            answer.recv_timeout(PATIENCE).map_err(|_| Stuck(i))?;
+        }
         Ok(())
     }
 

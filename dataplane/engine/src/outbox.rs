@@ -4,12 +4,13 @@
 //! which `exec` turns into another port's input). What the egress device cannot do is done to a frame
 //! here, as late as possible and once.
 
-use crate::command::Via;
+use crate::command::{Event, Via};
 use crate::counters::{Counters, Field};
 use crate::mesh::Mesh;
 use crate::offload;
+use std::sync::mpsc;
 use vsw_mem::{Batch, Frame};
-use vsw_port::{Io, PortCaps, PortQueue};
+use vsw_port::{Io, PortCaps, PortError, PortQueue};
 use vsw_types::{Direction::Rx, Direction::Tx, DropReason, PortIdx};
 
 /// A queue that this worker owns, and what is about to leave by it.
@@ -21,7 +22,9 @@ pub(crate) struct Slot {
     /// Sent or received in this pass: to be flushed.
     pub(crate) touched: bool,
     /// Stopped working; waits for housekeeping to take it away.
-    pub(crate) broken: Option<String>,
+    pub(crate) broken: bool,
+    /// Why, until housekeeping was told.
+    news: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +55,12 @@ pub(crate) struct Outbox {
     pub(crate) mesh: Mesh,
     /// Slots with something pending.
     waiting: Vec<u16>,
+    events: mpsc::Sender<Event>,
 }
 
 impl Outbox {
-    pub(crate) fn new(mesh: Mesh) -> Self {
-        Self { slots: Vec::new(), ways: Vec::new(), mesh, waiting: Vec::new() }
+    pub(crate) fn new(mesh: Mesh, events: mpsc::Sender<Event>) -> Self {
+        Self { slots: Vec::new(), ways: Vec::new(), mesh, waiting: Vec::new(), events }
     }
 
     /// A port to send to. Returns the slot of its queue, if it has one here.
@@ -66,7 +70,8 @@ impl Outbox {
             Via::Worker(w) => Route::Worker(w as u16),
             Via::Engine => Route::Engine,
             Via::Queue(queue) => {
-                let new = Slot { port, queue, caps, pending: Batch::new(), touched: true, broken: None };
+                let pending = Batch::new();
+                let new = Slot { port, queue, caps, pending, touched: true, broken: false, news: None };
                 let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
                 if free == self.slots.len() {
                     self.slots.push(None);
@@ -173,6 +178,9 @@ impl Outbox {
         for slot in self.slots.iter_mut().flatten() {
             if std::mem::take(&mut slot.touched) {
                 slot.flush(io, counters);
+                if let Some(why) = slot.news.take() {
+                    let _ = self.events.send(Event::Broken(slot.port, why));
+                }
             }
         }
         self.mesh.flush();
@@ -180,6 +188,13 @@ impl Outbox {
 }
 
 impl Slot {
+    /// Nothing is asked of the queue any more; housekeeping is told at the end of the pass.
+    pub(crate) fn fail(&mut self, e: &PortError) {
+        self.broken = true;
+        self.news = Some(e.to_string());
+        self.touched = true;
+    }
+
     /// Sends what is pending. What does not fit is dropped: the only overload drop.
     fn transmit(&mut self, io: &mut Io, counters: &mut Counters) {
         self.touched = true;
@@ -226,16 +241,17 @@ impl Slot {
             return;
         }
         let mut refused = DropReason::PortGone;
-        if self.broken.is_none() {
+        if !self.broken {
             refused = DropReason::TxFull;
             let mut result = self.queue.send(batch, io);
             if result.is_ok() && !batch.is_empty() {
                 // Full: take back what the device has finished with, and try once more.
-                self.queue.flush(io);
+                frames -= self.tally(io, counters);
+                self.flush(io, counters);
                 result = self.queue.send(batch, io);
             }
             if let Err(e) = result {
-                self.broken = Some(e.to_string());
+                self.fail(&e);
                 refused = DropReason::PortGone;
             }
         }
@@ -250,7 +266,7 @@ impl Slot {
     }
 
     fn flush(&mut self, io: &mut Io, counters: &mut Counters) {
-        if self.broken.is_none() {
+        if !self.broken {
             self.queue.flush(io);
             // What a device finds out late (a kernel queue that overflowed) was not sent or received.
             if let Some(tally) = io.take_tally() {

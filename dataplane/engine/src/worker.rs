@@ -5,6 +5,7 @@ use crate::command::{Attach, Command, Event};
 use crate::counters::{CounterBank, Counters, Field};
 use crate::exec::Exec;
 use crate::mesh::Mesh;
+use crate::offload;
 use crate::outbox::{Outbox, Slot};
 use crate::readiness::Readiness;
 use crate::thread::Doorbell;
@@ -13,10 +14,10 @@ use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use vsw_mem::{BATCH, Batch, FramePool};
+use vsw_mem::{BATCH, Batch, Frame, FramePool};
 use vsw_port::{Io, PortQueue};
 use vsw_switch::{Effects, FlowKey, Snapshot, decide};
-use vsw_types::{Direction::Rx, Now, PortIdx};
+use vsw_types::{Direction::Rx, DropReason, Now, PortIdx};
 
 /// A snapshot, and its number among all that were ever published.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ pub struct Worker {
     out: Outbox,
     readiness: Readiness,
     batch: Batch,
-    patched: Vec<(PortIdx, vsw_mem::Frame)>,
+    patched: Vec<(PortIdx, Frame)>,
     bell: Arc<Doorbell>,
     seen: Arc<AtomicU64>,
     mail: Arc<AtomicBool>,
@@ -84,7 +85,7 @@ impl Worker {
             bank: parts.bank,
             io: Io::new(parts.pool),
             counters: Counters::default(),
-            out: Outbox::new(parts.mesh),
+            out: Outbox::new(parts.mesh, parts.events.clone()),
             readiness: Readiness::new(parts.bell.fd())?,
             batch: Batch::new(),
             patched: Vec::with_capacity(PATCHED),
@@ -106,7 +107,7 @@ impl Worker {
         let mut i = 0;
         while let Some(at) = readiness.active(i) {
             let (received, port) = match out.slots.get_mut(at as usize) {
-                Some(Some(slot)) => (receive(slot, batch, io, counters, &self.events), slot.port),
+                Some(Some(slot)) => (receive(slot, batch, io, counters), slot.port),
                 _ => (0, PortIdx(u16::MAX)),
             };
             moved += received;
@@ -115,7 +116,7 @@ impl Worker {
                 forward(port, batch, &mut exec, now);
             }
             match out.slots.get(at as usize) {
-                Some(Some(slot)) if slot.broken.is_some() => readiness.remove(at, slot.queue.readiness()),
+                Some(Some(slot)) if slot.broken => readiness.remove(at, slot.queue.readiness()),
                 _ if readiness.note(i, received > 0, now) => i += 1,
                 _ => {}
             }
@@ -185,6 +186,9 @@ impl Worker {
                     let _ = reply.send(None);
                 }
                 Command::SetMtu(port, mtu) => self.out.set_mtu(port, mtu),
+                Command::Sync(reply) => {
+                    let _ = reply.send(());
+                }
                 Command::Stop => return true,
             }
         }
@@ -219,20 +223,12 @@ impl Worker {
 }
 
 /// Receives a batch from one queue and counts it. Returns the frames received, broken ones included.
-fn receive(
-    slot: &mut Slot,
-    batch: &mut Batch,
-    io: &mut Io,
-    counters: &mut Counters,
-    events: &mpsc::Sender<Event>,
-) -> usize {
-    if slot.broken.is_some() {
+fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Counters) -> usize {
+    if slot.broken {
         return 0;
     }
     if let Err(e) = slot.queue.recv(batch, io) {
-        let why = e.to_string();
-        let _ = events.send(Event::Broken(slot.port, why.clone()));
-        slot.broken = Some(why);
+        slot.fail(&e);
     }
     let mut received = batch.len();
     if let Some(tally) = io.take_tally() {
@@ -250,7 +246,7 @@ fn receive(
 fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
     let mut keys: ArrayVec<_, BATCH> = ArrayVec::new();
     for frame in batch.iter() {
-        keys.push(FlowKey::extract(port, frame.bytes()));
+        keys.push(key_of(port, frame));
     }
     for (frame, key) in batch.drain(..).zip(keys) {
         match key {
@@ -267,14 +263,23 @@ fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
 }
 
 /// A frame that comes in by a patch port.
-fn cross(port: PortIdx, frame: vsw_mem::Frame, exec: &mut Exec<'_>, now: Now) {
+fn cross(port: PortIdx, frame: Frame, exec: &mut Exec<'_>, now: Now) {
     exec.counters.add(port, Field::RxPackets, 1);
     exec.counters.add(port, Field::RxBytes, frame.len() as u64);
-    match FlowKey::extract(port, frame.bytes()) {
+    match key_of(port, &frame) {
         Ok(key) => {
             let verdict = decide(&key, exec.snap, now, Effects::Allow);
             exec.run(frame, &key, &verdict);
         }
         Err(reason) => exec.drop_rx(frame, port, reason),
     }
+}
+
+/// What is decided by, if the frame and its metadata make sense.
+fn key_of(port: PortIdx, frame: &Frame) -> Result<FlowKey, DropReason> {
+    let key = FlowKey::extract(port, frame.bytes())?;
+    if frame.has_offload() && !offload::spares_tags(frame.offload(), &key) {
+        return Err(DropReason::BadOffload);
+    }
+    Ok(key)
 }

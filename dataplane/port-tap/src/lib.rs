@@ -58,14 +58,20 @@ impl Driver for TapDriver {
         self.kind
     }
 
-    /// An interface of that name is a refusal here, but something that may go when the port is opened
-    /// later.
+    /// An interface of that name, or a namespace that is not there, is a refusal here: a mistake of who asks.
+    /// When the port is opened later, either may come right by itself.
     fn check(&self, spec: &PortSpec) -> Result<(), PortError> {
         queue_count(spec)?;
         tun::open().map_err(|e| no_tun(&e))?;
         match rustix::thread::capabilities(None) {
             Ok(sets) if !sets.effective.contains(CapabilitySet::NET_ADMIN) => return Err(not_allowed(spec)),
             _ => {}
+        }
+        if let Some(file) = &spec.netns {
+            netns::identity(file).map_err(|e| {
+                let (cause, remedy) = netns::explain(file, &e);
+                PortError::refused(cause, remedy)
+            })?;
         }
         inside(spec.netns.as_deref(), || {
             let links = Links::open().map_err(|e| failed("reading the interfaces", &e))?;

@@ -30,13 +30,6 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As in the IP header (IANA protocol numbers).
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
     /// Where the checksum is in the L4 header: bytes.
     pub const fn checksum_offset(self) -> usize {
         match self {
@@ -105,20 +98,6 @@ fn ipv6(bytes: &[u8], l3: usize) -> Option<(Ip, usize, u8)> {
         }
     }
     None
-}
-
-/// The sum of the pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1) for an L4 packet of `len` bytes.
-pub fn pseudo_header(bytes: &[u8], h: &Headers, len: usize) -> crate::checksum::Sum {
-    let mut sum = crate::checksum::Sum::default();
-    let addresses = match h.ip {
-        Ip::V4 => h.l3 + 12..h.l3 + 20,
-        Ip::V6 => h.l3 + 8..h.l3 + 40,
-    };
-    sum.add(bytes.get(addresses).unwrap_or_default());
-    sum.add_u16(h.protocol.number().into());
-    sum.add_u16(len as u16);
-    sum.add_u16((len >> 16) as u16);
-    sum
 }
 
 #[cfg(test)]

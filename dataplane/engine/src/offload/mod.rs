@@ -8,11 +8,12 @@
 
 mod segment;
 
-use vsw_mem::{Csum, Frame, FrameCache, Gso, GsoKind, Offload, SMALL_DATA};
+use vsw_mem::{Csum, Frame, FrameCache, Gso, GsoKind, LARGE, Offload, SMALL_DATA};
 use vsw_port::{Io, PortCaps};
+use vsw_switch::FlowKey;
 use vsw_types::DropReason;
 use vsw_wire::checksum::Sum;
-use vsw_wire::{l4, put_u16, u16_at};
+use vsw_wire::{eth, l4, put_u16, u16_at, vlan};
 
 /// Whether a device takes the frame as it is.
 #[inline]
@@ -50,12 +51,16 @@ pub fn finish(
     emit: &mut impl FnMut(Frame, &mut Io),
 ) -> Result<(), DropReason> {
     let offload = frame.offload();
+    // What does not fit into one buffer can still be cut.
+    let fits = caps.chains || frame.len() <= LARGE;
     let result = match (offload.gso, offload.csum) {
-        (Some(gso), Csum::Partial { start, offset }) if !cuts(caps, gso) => {
+        (Some(gso), Csum::Partial { start, offset }) if !cuts(caps, gso) || !fits => {
             let cut = segment::segment(&frame, gso, (start, offset), caps.csum, io, emit);
             io.frames.recycle(frame);
             return cut;
         }
+        // Virtio 1.2, 5.1.6.2: a frame to be cut needs its checksum.
+        (Some(gso), _) if !cuts(caps, gso) => Err(DropReason::BadOffload),
         (None, Csum::Partial { start, offset }) if !caps.csum => checksum(&mut frame, start, offset),
         _ => Ok(()),
     };
@@ -119,6 +124,16 @@ fn join(frame: &Frame, frames: &mut FrameCache) -> Result<Frame, DropReason> {
     joined.set_len(len);
     joined.set_offload(frame.offload());
     Ok(joined)
+}
+
+/// Whether the checksum to be finished lies behind the tags that decide where the frame goes. One that is
+/// written over a tag, after the decision, would put the frame into a VLAN of its sender's choice.
+pub(crate) fn spares_tags(offload: Offload, key: &FlowKey) -> bool {
+    let tags = usize::from(key.outer.is_some()) + usize::from(key.inner.is_some());
+    match offload.csum {
+        Csum::Partial { start, .. } => start as usize >= eth::HEADER_LEN + tags * vlan::TAG_LEN,
+        _ => true,
+    }
 }
 
 /// Bytes of the longest frame that a frame to be cut will become, as far as its own headers tell.

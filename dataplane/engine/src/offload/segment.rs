@@ -12,6 +12,10 @@ use vsw_wire::checksum::Sum;
 use vsw_wire::l4::{self, Headers, Ip, Protocol};
 use vsw_wire::{put_u16, u16_at};
 
+/// Pieces of one frame, at most: 16 bytes each for the longest. A TCP maximum segment size is 48 at the very
+/// least (`net.ipv4.tcp_min_snd_mss`); what asks for more wants to keep a worker busy.
+const MOST: usize = 4096;
+
 const FIN_PSH: u8 = 0x01 | 0x08;
 const CWR: u8 = 0x80;
 
@@ -29,9 +33,10 @@ pub(super) fn segment(
     let h = l4::find(whole).filter(|h| agree(h, gso, start, offset)).ok_or(DropReason::BadOffload)?;
     let header = &whole[..h.payload];
     let payload = frame.len() - h.payload;
-    if payload == 0 || gso.size == 0 {
+    if payload == 0 || gso.size == 0 || payload.div_ceil(gso.size as usize) > MOST {
         return Err(DropReason::BadOffload);
     }
+    let whole_l4 = (frame.len() - h.l4) as u16;
     let mut cursor = Cursor { segment: Some(frame), at: h.payload };
     let mut done = 0;
     for index in 0.. {
@@ -49,7 +54,7 @@ pub(super) fn segment(
         piece.set_len(size);
         let last = done + len == payload;
         rewrite(piece.bytes_mut(), &h, Cut { index, done: done as u32, last });
-        sum(&mut piece, &h, (start, offset), device_sums);
+        sum(&mut piece, &h, whole_l4, (start, offset), device_sums);
         emit(piece, io);
         done += len;
         if last {
@@ -100,10 +105,14 @@ fn rewrite(piece: &mut [u8], h: &Headers, cut: Cut) {
 }
 
 /// The L4 checksum: the pseudo-header's share where the device does the rest, else all of it.
-fn sum(piece: &mut Frame, h: &Headers, (start, offset): (u16, u16), device_sums: bool) {
+fn sum(piece: &mut Frame, h: &Headers, whole: u16, (start, offset): (u16, u16), device_sums: bool) {
     let bytes = piece.bytes_mut();
     let field = h.l4 + h.protocol.checksum_offset();
-    let mut sum = l4::pseudo_header(bytes, h, bytes.len() - h.l4);
+    // The field holds the sum of the whole's pseudo-header, in which only the length changes (RFC 1624). Not
+    // built anew: behind a routing header its destination is not that of IP (RFC 8200, 8.1).
+    let mut sum = Sum::new(u16_at(bytes, field).unwrap_or(0));
+    sum.add_u16(!whole);
+    sum.add_u16((bytes.len() - h.l4) as u16);
     if device_sums {
         put_u16(bytes, field, sum.folded());
         piece.set_offload(Offload { csum: Csum::Partial { start, offset }, gso: None });

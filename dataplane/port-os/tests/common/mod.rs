@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Whether the test can run. Without root it is skipped, and says so for the count.
 pub(crate) fn root(test: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
+    let root = rustix::process::geteuid().is_root() && std::env::var_os("VSW_NO_ROOT").is_none();
     if !root {
         eprintln!("SKIPPED: needs root: {test}");
     }

@@ -24,7 +24,7 @@ impl Fdb {
     pub fn insert_static(&self, key: FdbKey, port: PortIdx) -> bool {
         loop {
             match self.insert(key, Value::fixed(port), u32::MAX) {
-                Learned::Busy => std::thread::yield_now(),
+                Learned::Busy => sync::spin_loop(),
                 Learned::BridgeFull => return false,
                 _ => return true,
             }
