@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use twin::{Extension, Field, Packet};
+use twin::{Field, Packet, packet};
 use vsw_mem::{Csum, Gso, GsoKind, Offload, PoolSize};
 use vsw_port::PortCaps;
 use vsw_port::sim::SimFrame;
@@ -163,39 +163,6 @@ fn same(heard: &[SimFrame], expected: &[SimFrame], port: &str) {
     assert_eq!(heard.len(), expected.len(), "{port}: frames");
 }
 
-fn words(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    (0..=most).prop_map(|n| vec![1; n * 4]) // no-operation, for IP and TCP alike
-}
-
-fn extensions() -> impl Strategy<Value = Vec<Extension>> {
-    let one = prop_oneof![
-        2 => (prop::sample::select(&[0u8, 60][..]), 1u8..4)
-            .prop_map(|(kind, units)| Extension::Options { kind, units }),
-        1 => Just(Extension::Routing),
-    ];
-    prop::collection::vec(one, 0..3)
-}
-
-fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let len = prop_oneof![3 => 1usize..100, 4 => 1usize..10_000, 2 => 10_000usize..65_000, 1 => Just(65_535)];
-    (len, any::<u8>(), 1usize..255)
-        .prop_map(|(n, first, step)| (0..n).map(|i| first.wrapping_add(((i * step) >> 3) as u8)).collect())
-}
-
-fn packet() -> impl Strategy<Value = Packet> {
-    let numbers = (any::<u8>(), prop_oneof![any::<u32>(), Just(u32::MAX - 3)], any::<u16>(), any::<u8>());
-    let headers = (words(10), extensions(), words(10));
-    (any::<bool>(), any::<bool>(), headers, numbers, payload()).prop_map(
-        |(udp, v6, (ip_options, extensions, tcp_options), (flags, sequence, id, class), payload)| {
-            let mut p =
-                Packet { udp, v6, ip_options, extensions, tcp_options, flags, sequence, id, class, payload };
-            // The longest IP packet that the kernel makes, of either version.
-            p.payload.truncate(65_535 - p.headers());
-            p
-        },
-    )
-}
-
 fn left() -> impl Strategy<Value = Left> {
     let size = prop_oneof![
         2 => prop::sample::select(&[1460u16, 1448, 1440, 8948, 65_535][..]),
@@ -283,6 +250,25 @@ fn a_cut_over_a_chain_of_buffers_is_in_order() {
     for len in 1700..1800 {
         check(&plain(false, false, len), Left::Cut(len as u16 - 1), 5, 1, 2);
     }
+}
+
+/// Over a cable, where a second tag goes on the copies of a frame whose first buffer is full already.
+#[test]
+fn a_long_frame_gets_two_tags_and_is_flooded() {
+    let mut rig = Rig::new(vec![
+        bridge("br0", vec![port("in", "access 10"), port("x", "trunk 10 patch y")]),
+        bridge("br1", vec![port("y", "qinq 20 patch x"), port("out", "trunk 20"), port("best", "trunk 20")]),
+    ]);
+    let (p, left) = (plain(false, false, 20_000), Left::Cut(1400));
+    let frame = SimFrame { bytes: p.whole(&[], Field::Open), offload: offload(&p, &[], left) };
+    let heard = rig.send("in", frame);
+    let twin = &expected(&p, &[(S, 20), (C, 10)], left, PortCaps::ALL)[0];
+    assert_eq!(heard.iter().map(|(port, _)| &port[..]).collect::<Vec<_>>(), ["best", "out"]);
+    heard
+        .iter()
+        .for_each(|(port, frame)| same(std::slice::from_ref(frame), std::slice::from_ref(twin), port));
+    rig.check_accounts();
+    rig.tear_down();
 }
 
 /// Metadata that no honest sender writes.

@@ -4,7 +4,7 @@
 //! What must add up, whenever no frame is inside the switch (a test holds it):
 //!
 //! * for each port: `rx_packets == forwarded + the sum of its rx drops`
-//! * over all ports: `copies + segmented == tx_packets + the sum of tx drops`
+//! * over all ports: `forwarded + copies + segmented == tx_packets + the sum of tx drops`
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -58,7 +58,7 @@ impl PortCounters {
     pub fn forwarded(&self) -> u64 {
         self.0[Field::Forwarded as usize]
     }
-    /// Frames that were to leave by this port.
+    /// Copies made of frames received here, to flood them: one less than the ports they were to leave by.
     pub fn copies(&self) -> u64 {
         self.0[Field::Copies as usize]
     }

@@ -2,11 +2,12 @@
 
 use crate::counters::{Counters, Field};
 use crate::offload;
-use crate::outbox::{Outbox, Pushed, discard};
+use crate::outbox::{Outbox, Pushed, Way, discard};
 use vsw_mem::Frame;
 use vsw_port::Io;
-use vsw_switch::{Action, Class, FlowKey, Learned, PortTable, Retag, Snapshot, Verdict, egress::egress};
-use vsw_types::{Direction::Rx, DropReason, PortIdx};
+use vsw_switch::egress::egress;
+use vsw_switch::{Action, Class, FlowKey, Ingress, Learned, PortTable, Retag, Snapshot, Verdict};
+use vsw_types::{Direction::Rx, Direction::Tx, DropReason, PortIdx};
 use vsw_wire::{eth, vlan};
 
 /// Patch ports that a frame may cross: more are a loop of bridges.
@@ -20,23 +21,26 @@ pub(crate) struct Exec<'a> {
     pub(crate) counters: &'a mut Counters,
     /// Frames that left by a patch port and come in at its other end.
     pub(crate) patched: &'a mut Vec<(PortIdx, Frame)>,
+    /// Frames of the ingress port for which a way out was found, since last counted.
+    pub(crate) forwarded: u64,
 }
 
 impl Exec<'_> {
     #[inline]
-    pub(crate) fn run(&mut self, frame: Frame, key: &FlowKey, verdict: &Verdict) {
+    pub(crate) fn run(&mut self, frame: Frame, key: &FlowKey, verdict: &Verdict, ingress: &Ingress<'_>) {
         if verdict.learned != Learned::Known {
             self.note_learning(key.in_port, verdict.learned);
         }
         match (verdict.action, &verdict.class) {
             (Action::Output(port), Some(class)) => self.unicast(frame, key, class, port),
-            (Action::Flood, Some(class)) => self.flood(frame, key, class),
+            (Action::Flood, Some(class)) => self.flood(frame, key, class, ingress),
             (Action::Drop(reason), _) => self.drop_rx(frame, key.in_port, reason),
             (_, None) => self.drop_rx(frame, key.in_port, DropReason::PortGone),
         }
     }
 
     /// Counts a frame that died before a port to leave by was found.
+    #[cold]
     pub(crate) fn drop_rx(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
         self.io.frames.recycle(frame);
         self.counters.drops(port, Rx, reason, 1);
@@ -54,83 +58,75 @@ impl Exec<'_> {
 
     #[inline]
     fn unicast(&mut self, frame: Frame, key: &FlowKey, class: &Class, port: PortIdx) {
-        self.counters.add(key.in_port, Field::Forwarded, 1);
+        self.forwarded += 1;
         match self.way(&frame, key, class, port) {
-            Ok(retag) => self.output(frame, port, retag),
-            Err(reason) => self.drop_tx(frame, port, reason),
+            Ok((way, retag)) => self.output(frame, port, way, retag),
+            Err(reason) => discard(frame, port, reason, self.io, self.counters),
         }
     }
 
     /// A copy for all but the last of the members that can have it.
-    fn flood(&mut self, frame: Frame, key: &FlowKey, class: &Class) {
-        let Some(ingress) = self.snap.port(key.in_port) else {
-            return self.drop_rx(frame, key.in_port, DropReason::PortGone);
-        };
+    fn flood(&mut self, frame: Frame, key: &FlowKey, class: &Class, ingress: &Ingress<'_>) {
         let snap = self.snap;
-        let mut found = false;
-        let mut held: Option<(PortIdx, Retag)> = None;
-        for &port in snap.bridge(ingress).members(class.vlan) {
-            if port == key.in_port || (ingress.isolated && snap.port(port).is_some_and(|p| p.isolated)) {
+        let mut targets = 0;
+        let mut held: Option<(PortIdx, Way, Retag)> = None;
+        for &port in ingress.bridge.members(class.vlan) {
+            if port == key.in_port || (ingress.port.isolated && snap.port(port).is_some_and(|p| p.isolated)) {
                 continue;
             }
-            found = true;
+            targets += 1;
             match self.way(&frame, key, class, port) {
-                Err(reason) => {
-                    self.counters.add(port, Field::Copies, 1);
-                    self.counters.drops(port, vsw_types::Direction::Tx, reason, 1);
-                }
-                Ok(retag) => {
-                    if let Some((port, retag)) = held.replace((port, retag)) {
+                Err(reason) => self.counters.drops(port, Tx, reason, 1),
+                Ok((way, retag)) => {
+                    if let Some((port, way, retag)) = held.replace((port, way, retag)) {
                         match self.io.frames.copy(&frame) {
-                            Some(twin) => self.output(twin, port, retag),
-                            None => {
-                                self.counters.add(port, Field::Copies, 1);
-                                self.counters.drops(port, vsw_types::Direction::Tx, DropReason::NoFrame, 1);
-                            }
+                            Some(twin) => self.output(twin, port, way, retag),
+                            None => self.counters.drops(port, Tx, DropReason::NoFrame, 1),
                         }
                     }
                 }
             }
         }
-        if !found {
+        if targets == 0 {
             return self.drop_rx(frame, key.in_port, DropReason::NoDestination);
         }
-        self.counters.add(key.in_port, Field::Forwarded, 1);
+        self.forwarded += 1;
+        self.counters.add(key.in_port, Field::Copies, targets - 1);
         match held {
-            Some((port, retag)) => self.output(frame, port, retag),
+            Some((port, way, retag)) => self.output(frame, port, way, retag),
             None => self.io.frames.recycle(frame), // every copy's end was counted
         }
     }
 
     /// How the frame leaves by a port, if it may.
     #[inline]
-    fn way(&self, frame: &Frame, key: &FlowKey, class: &Class, port: PortIdx) -> Result<Retag, DropReason> {
+    fn way(
+        &self,
+        frame: &Frame,
+        key: &FlowKey,
+        class: &Class,
+        port: PortIdx,
+    ) -> Result<(Way, Retag), DropReason> {
         let table: &PortTable = self.snap.port(port).ok_or(DropReason::PortGone)?;
-        let mtu = self.out.mtu(port).ok_or(DropReason::PortGone)? as usize;
+        let way = self.out.way(port).ok_or(DropReason::PortGone)?;
         let retag = egress(key, class, table)?;
         let len = if frame.has_offload() { offload::longest_cut(frame) } else { frame.len() };
         // Tags do not count against the MTU (IEEE 802.3-2022, 3.2.7: maximum size of tagged frames).
         let tags = vlan::TAG_LEN * (usize::from(key.outer.is_some()) + usize::from(key.inner.is_some()));
-        if len > mtu + eth::HEADER_LEN + tags {
+        if len > way.mtu as usize + eth::HEADER_LEN + tags {
             return Err(DropReason::TooBig);
         }
-        Ok(retag)
-    }
-
-    fn drop_tx(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
-        self.counters.add(port, Field::Copies, 1);
-        discard(frame, port, reason, self.io, self.counters);
+        Ok((way, retag))
     }
 
     #[inline]
-    fn output(&mut self, mut frame: Frame, port: PortIdx, retag: Retag) {
+    fn output(&mut self, mut frame: Frame, port: PortIdx, way: Way, retag: Retag) {
         if retag != Retag::Keep
             && let Err(reason) = apply(&mut frame, retag)
         {
-            return self.drop_tx(frame, port, reason);
+            return discard(frame, port, reason, self.io, self.counters);
         }
-        self.counters.add(port, Field::Copies, 1);
-        if let Pushed::Patch(frame) = self.out.push(port, frame, self.io, self.counters) {
+        if let Pushed::Patch(frame) = self.out.push(port, way, frame, self.io, self.counters) {
             self.cross(frame, port);
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Slot {
     pub(crate) queue: Box<dyn PortQueue>,
     pub(crate) caps: PortCaps,
     pending: Batch,
+    /// Is among those with something pending.
+    waits: bool,
     /// Sent or received in this pass: to be flushed.
     pub(crate) touched: bool,
     /// Stopped working; waits for housekeeping to take it away.
@@ -34,10 +36,12 @@ enum Route {
     Engine,
 }
 
+/// How this worker reaches a port.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+pub(crate) struct Way {
     route: Route,
-    mtu: u32,
+    /// Bytes of L3 payload that the port takes.
+    pub(crate) mtu: u32,
 }
 
 /// What became of a frame given to the outbox.
@@ -71,7 +75,16 @@ impl Outbox {
             Via::Engine => Route::Engine,
             Via::Queue(queue) => {
                 let pending = Batch::new();
-                let new = Slot { port, queue, caps, pending, touched: true, broken: false, news: None };
+                let new = Slot {
+                    port,
+                    queue,
+                    caps,
+                    pending,
+                    waits: false,
+                    touched: true,
+                    broken: false,
+                    news: None,
+                };
                 let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
                 if free == self.slots.len() {
                     self.slots.push(None);
@@ -110,10 +123,10 @@ impl Outbox {
             .filter_map(|(i, s)| Some((i as u16, s.take()?)))
     }
 
-    /// Bytes of L3 payload that the port takes; `None` for a port that this worker does not know.
+    /// `None` for a port that this worker does not know.
     #[inline]
-    pub(crate) fn mtu(&self, port: PortIdx) -> Option<u32> {
-        self.ways.get(port.0 as usize)?.map(|w| w.mtu)
+    pub(crate) fn way(&self, port: PortIdx) -> Option<Way> {
+        *self.ways.get(port.0 as usize)?
     }
 
     /// Puts a frame on its way out of `port`.
@@ -121,14 +134,11 @@ impl Outbox {
     pub(crate) fn push(
         &mut self,
         port: PortIdx,
+        way: Way,
         frame: Frame,
         io: &mut Io,
         counters: &mut Counters,
     ) -> Pushed {
-        let Some(Some(way)) = self.ways.get(port.0 as usize) else {
-            discard(frame, port, DropReason::PortGone, io, counters);
-            return Pushed::Taken;
-        };
         match way.route {
             Route::Slot(at) => {
                 let Some(Some(slot)) = self.slots.get_mut(at as usize) else {
@@ -138,7 +148,7 @@ impl Outbox {
                 if slot.pending.is_full() {
                     slot.transmit(io, counters);
                 }
-                if slot.pending.is_empty() && !self.waiting.contains(&at) {
+                if !std::mem::replace(&mut slot.waits, true) {
                     self.waiting.push(at);
                 }
                 slot.pending.push(frame);
@@ -160,8 +170,12 @@ impl Outbox {
             && let Some((port, frame)) = self.mesh.pop()
         {
             taken += 1;
+            let Some(way) = self.way(port) else {
+                discard(frame, port, DropReason::PortGone, io, counters);
+                continue;
+            };
             // Nobody hands over frames for a patch port; one whose slot became a patch port's is late.
-            if let Pushed::Patch(frame) = self.push(port, frame, io, counters) {
+            if let Pushed::Patch(frame) = self.push(port, way, frame, io, counters) {
                 discard(frame, port, DropReason::PortGone, io, counters);
             }
         }
@@ -172,6 +186,7 @@ impl Outbox {
     pub(crate) fn flush(&mut self, io: &mut Io, counters: &mut Counters) {
         while let Some(at) = self.waiting.pop() {
             if let Some(slot) = &mut self.slots[at as usize] {
+                slot.waits = false;
                 slot.transmit(io, counters);
             }
         }
@@ -283,6 +298,7 @@ impl Slot {
 }
 
 /// Counts a frame that does not leave by a port, and frees it.
+#[cold]
 pub(crate) fn discard(frame: Frame, port: PortIdx, reason: DropReason, io: &mut Io, counters: &mut Counters) {
     io.frames.recycle(frame);
     counters.drops(port, Tx, reason, 1);

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use vsw_mem::{BATCH, Batch, Frame, FramePool};
 use vsw_port::{Io, PortQueue};
-use vsw_switch::{Effects, FlowKey, Snapshot, decide};
+use vsw_switch::{Effects, FlowKey, Snapshot, decide, prefetch};
 use vsw_types::{Direction::Rx, DropReason, Now, PortIdx};
 
 /// A snapshot, and its number among all that were ever published.
@@ -112,7 +112,7 @@ impl Worker {
             };
             moved += received;
             if !batch.is_empty() {
-                let mut exec = Exec { snap, io, out, counters, patched };
+                let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0 };
                 forward(port, batch, &mut exec, now);
             }
             match out.slots.get(at as usize) {
@@ -139,7 +139,7 @@ impl Worker {
     /// When the queue's descriptor cannot be watched; the port is unknown then.
     pub fn attach(&mut self, attach: Attach) -> std::io::Result<()> {
         let Attach { port, caps, mtu, via } = attach;
-        if self.out.mtu(port).is_none() {
+        if self.out.way(port).is_none() {
             self.counters.reset(port);
             self.counters.publish(&self.bank);
         }
@@ -242,40 +242,57 @@ fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Count
     received
 }
 
-/// Decides for a whole batch, then does it: headers and tables are fetched for all before the first is used.
+/// Decides for a whole batch and does it. Headers, and what the tables say of them, are fetched for all
+/// frames before the first is decided.
 fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
+    let Some(ingress) = exec.snap.ingress(port) else {
+        return batch.drain(..).for_each(|frame| exec.drop_rx(frame, port, DropReason::PortGone));
+    };
     let mut keys: ArrayVec<_, BATCH> = ArrayVec::new();
     for frame in batch.iter() {
-        keys.push(key_of(port, frame));
+        let key = key_of(port, frame);
+        if let Ok(key) = &key {
+            prefetch(key, &ingress);
+        }
+        keys.push(key);
     }
-    for (frame, key) in batch.drain(..).zip(keys) {
+    for (frame, key) in batch.drain(..).zip(&keys) {
         match key {
             Ok(key) => {
-                let verdict = decide(&key, exec.snap, now, Effects::Allow);
-                exec.run(frame, &key, &verdict);
+                let verdict = decide(key, &ingress, now, Effects::Allow);
+                exec.run(frame, key, &verdict, &ingress);
             }
-            Err(reason) => exec.drop_rx(frame, port, reason),
+            Err(reason) => exec.drop_rx(frame, port, *reason),
         }
-        while let Some((port, frame)) = exec.patched.pop() {
-            cross(port, frame, exec, now);
+        if !exec.patched.is_empty() {
+            cross(exec, now);
         }
     }
+    exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
 }
 
-/// A frame that comes in by a patch port.
-fn cross(port: PortIdx, frame: Frame, exec: &mut Exec<'_>, now: Now) {
-    exec.counters.add(port, Field::RxPackets, 1);
-    exec.counters.add(port, Field::RxBytes, frame.len() as u64);
-    match key_of(port, &frame) {
-        Ok(key) => {
-            let verdict = decide(&key, exec.snap, now, Effects::Allow);
-            exec.run(frame, &key, &verdict);
+/// Frames that come in by patch ports, and by the patch ports that they leave by.
+#[cold]
+fn cross(exec: &mut Exec<'_>, now: Now) {
+    let forwarded = std::mem::take(&mut exec.forwarded);
+    while let Some((port, frame)) = exec.patched.pop() {
+        exec.counters.add(port, Field::RxPackets, 1);
+        exec.counters.add(port, Field::RxBytes, frame.len() as u64);
+        match (key_of(port, &frame), exec.snap.ingress(port)) {
+            (Ok(key), Some(ingress)) => {
+                let verdict = decide(&key, &ingress, now, Effects::Allow);
+                exec.run(frame, &key, &verdict, &ingress);
+            }
+            (Err(reason), _) => exec.drop_rx(frame, port, reason),
+            (_, None) => exec.drop_rx(frame, port, DropReason::PortGone),
         }
-        Err(reason) => exec.drop_rx(frame, port, reason),
+        exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
     }
+    exec.forwarded = forwarded;
 }
 
 /// What is decided by, if the frame and its metadata make sense.
+#[inline]
 fn key_of(port: PortIdx, frame: &Frame) -> Result<FlowKey, DropReason> {
     let key = FlowKey::extract(port, frame.bytes())?;
     if frame.has_offload() && !offload::spares_tags(frame.offload(), &key) {

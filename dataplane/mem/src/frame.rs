@@ -182,6 +182,12 @@ impl Frame {
         Ok(())
     }
 
+    /// Takes over the contents of another's first buffer, a small one as this, at the same place.
+    pub(crate) fn mirror(&mut self, other: &Frame) {
+        self.set_bounds(other.head as usize, other.len as usize);
+        self.bytes_mut().copy_from_slice(other.bytes());
+    }
+
     /// Appends another frame's buffers to the chain. The other's offload is forgotten.
     ///
     /// # Errors

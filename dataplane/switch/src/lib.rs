@@ -22,7 +22,7 @@ mod verdict;
 pub use egress::Retag;
 pub use fdb::{Fdb, FdbKey, Learned};
 pub use key::FlowKey;
-pub use snapshot::{PortTable, Snapshot};
+pub use snapshot::{Ingress, PortTable, Snapshot};
 pub use verdict::{Action, Class, Verdict};
 
 use stage::{Step, Walk};
@@ -37,10 +37,11 @@ pub enum Effects {
     Deny,
 }
 
-/// Decides the fate of one frame. The packet path, a trace and the tests all ask this function.
+/// Decides the fate of one frame that came in at `ingress`. The packet path, a trace and the tests all ask
+/// this function.
 #[inline]
-pub fn decide(key: &FlowKey, snap: &Snapshot, now: Now, effects: Effects) -> Verdict {
-    let mut walk = Walk::new(key, snap, now, effects);
+pub fn decide(key: &FlowKey, ingress: &Ingress<'_>, now: Now, effects: Effects) -> Verdict {
+    let mut walk = Walk::new(key, ingress, now, effects);
     for stage in stage::STAGES {
         if let Step::Drop(reason) = (stage.run)(&mut walk) {
             walk.verdict.action = Action::Drop(reason);
@@ -48,4 +49,15 @@ pub fn decide(key: &FlowKey, snap: &Snapshot, now: Now, effects: Effects) -> Ver
         }
     }
     walk.verdict
+}
+
+/// Begins to fetch what deciding will read, for a frame that is to be decided soon.
+#[inline]
+pub fn prefetch(key: &FlowKey, ingress: &Ingress<'_>) {
+    if ingress.bridge.fdb.is_large()
+        && let Some(vlan) = ingress.port.likely_vlan(key)
+    {
+        ingress.bridge.fdb.prefetch(FdbKey::new(vlan, key.src));
+        ingress.bridge.fdb.prefetch(FdbKey::new(vlan, key.dst));
+    }
 }

@@ -4,7 +4,7 @@
 //! change at its next pass and never in the middle of one. Only ports that are open and attached to their
 //! workers are in it: a configured port that could not be opened does not exist here.
 
-use crate::Fdb;
+use crate::{Fdb, FlowKey};
 use std::collections::HashMap;
 use std::sync::Arc;
 use vsw_config::{Config, Port, VlanMode};
@@ -78,7 +78,35 @@ impl From<&VlanMode> for Mode {
     }
 }
 
+/// Where frames come in: a port of a snapshot, and its bridge. The same for all frames of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Ingress<'a> {
+    pub snap: &'a Snapshot,
+    pub index: PortIdx,
+    pub port: &'a PortTable,
+    pub bridge: &'a BridgeTable,
+}
+
+impl PortTable {
+    /// The VLAN that a frame is in if it is admitted: a guess, for fetching ahead.
+    #[inline]
+    pub(crate) fn likely_vlan(&self, key: &FlowKey) -> Option<VlanId> {
+        match (&self.mode, key.outer) {
+            (Mode::Access(vlan) | Mode::Qinq { service: vlan, .. }, _) => Some(*vlan),
+            (Mode::Trunk { .. }, Some(tag)) if tag.vid() != 0 => VlanId::from_vid(tag.vid()),
+            (Mode::Trunk { native, .. }, _) => *native,
+        }
+    }
+}
+
 impl Snapshot {
+    /// `None` for a port that is not in this snapshot.
+    #[inline]
+    pub fn ingress(&self, index: PortIdx) -> Option<Ingress<'_>> {
+        let port = self.port(index)?;
+        Some(Ingress { snap: self, index, port, bridge: self.bridge(port) })
+    }
+
     /// Cannot fail: a [`Config`] has been found good. `index` tells the slot of each port that is open;
     /// `fdb` the table of each bridge.
     pub fn compile(

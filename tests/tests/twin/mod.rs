@@ -6,6 +6,7 @@ use pnet_packet::ipv4::{self, Ipv4Packet, MutableIpv4Packet};
 use pnet_packet::ipv6::MutableIpv6Packet;
 use pnet_packet::tcp::{self, MutableTcpPacket, TcpPacket};
 use pnet_packet::udp::{self, MutableUdpPacket, UdpPacket};
+use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const V4: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 255, 2));
@@ -241,4 +242,38 @@ fn extension(e: &Extension, next: u8) -> Vec<u8> {
         // Type 4, one segment left, the last entry is number 0: the final destination.
         Extension::Routing => [&[next, 2, 4, 1, 0, 0, 0, 0], &FINAL.octets()[..]].concat(),
     }
+}
+
+fn words(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    (0..=most).prop_map(|n| vec![1; n * 4]) // no-operation, for IP and TCP alike
+}
+
+fn extensions() -> impl Strategy<Value = Vec<Extension>> {
+    let one = prop_oneof![
+        2 => (prop::sample::select(&[0u8, 60][..]), 1u8..4)
+            .prop_map(|(kind, units)| Extension::Options { kind, units }),
+        1 => Just(Extension::Routing),
+    ];
+    prop::collection::vec(one, 0..3)
+}
+
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    let len = prop_oneof![3 => 1usize..100, 4 => 1usize..10_000, 2 => 10_000usize..65_000, 1 => Just(65_535)];
+    (len, any::<u8>(), 1usize..255)
+        .prop_map(|(n, first, step)| (0..n).map(|i| first.wrapping_add(((i * step) >> 3) as u8)).collect())
+}
+
+/// Any packet that a sender could make.
+pub(crate) fn packet() -> impl Strategy<Value = Packet> {
+    let numbers = (any::<u8>(), prop_oneof![any::<u32>(), Just(u32::MAX - 3)], any::<u16>(), any::<u8>());
+    let headers = (words(10), extensions(), words(10));
+    (any::<bool>(), any::<bool>(), headers, numbers, payload()).prop_map(
+        |(udp, v6, (ip_options, extensions, tcp_options), (flags, sequence, id, class), payload)| {
+            let mut p =
+                Packet { udp, v6, ip_options, extensions, tcp_options, flags, sequence, id, class, payload };
+            // The longest IP packet that the kernel makes, of either version.
+            p.payload.truncate(65_535 - p.headers());
+            p
+        },
+    )
 }

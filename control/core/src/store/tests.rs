@@ -1,3 +1,5 @@
+//! The store: what survives, and what damage is told.
+
 use super::*;
 use vsw_config::{Draft, DraftBridge};
 

@@ -80,12 +80,9 @@ impl Bucket {
     #[inline]
     pub(super) fn read(&self, key: u64) -> Result<(Option<Value>, bool), Raced> {
         let before = self.seq.load(Acquire);
-        let mut found = None;
-        for (k, v) in self.keys.iter().zip(&self.values) {
-            if k.load(Relaxed) == key {
-                found = Some(Value(v.load(Relaxed)));
-            }
-        }
+        // Stations are put into the first free slot, so the one looked for is early in most buckets.
+        let slot = self.keys.iter().position(|k| k.load(Relaxed) == key);
+        let found = slot.map(|i| Value(self.values[i].load(Relaxed)));
         fence(Acquire);
         if before & LOCKED != 0 || self.seq.load(Relaxed) != before {
             return Err(Raced);
@@ -93,13 +90,18 @@ impl Bucket {
         Ok((found, before & OVERFLOWED != 0))
     }
 
+    /// Fetches the line, and learns nothing.
+    #[inline]
+    pub(super) fn touch(&self) {
+        core::hint::black_box(self.seq.load(Relaxed));
+    }
+
     /// Writes a new stamp if the slot still holds what was read. No lock: the worst that can happen is
     /// that another station with the same port and stamp, put there meanwhile, becomes as young.
-    pub(super) fn refresh(&self, key: u64, old: Value, seen: u32) -> bool {
-        let young = old.0 & (STATIC | (STATIC - 1)) | seen << 13;
+    pub(super) fn refresh(&self, key: u64, old: Value, young: Value) -> bool {
         for (k, v) in self.keys.iter().zip(&self.values) {
             if k.load(Relaxed) == key {
-                let _ = v.compare_exchange(old.0, young, Relaxed, Relaxed);
+                let _ = v.compare_exchange(old.0, young.0, Relaxed, Relaxed);
                 return true;
             }
         }

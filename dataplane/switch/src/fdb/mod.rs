@@ -103,6 +103,9 @@ pub struct Fdb {
     shift: u8,
 }
 
+/// Buckets, 64 bytes each, that stay in a second-level cache.
+const NEAR: usize = 4096;
+
 /// Times a reader looks again before it gives up.
 const PATIENCE: usize = 64;
 
@@ -135,22 +138,36 @@ impl Fdb {
         self.len() == 0
     }
 
-    /// The first and the second bucket of a key; never the same.
     #[inline]
-    fn places(&self, key: FdbKey) -> (usize, usize) {
-        let mask = self.buckets.len() - 1;
+    fn hash(&self, key: FdbKey) -> u64 {
         let product = (key.0 ^ self.seed) as u128 * 0x9e37_79b9_7f4a_7c15;
-        let hash = (product >> 64) as u64 ^ product as u64;
-        let first = hash as usize & mask;
-        let second = first ^ ((hash >> 32) as usize & mask | 1);
-        (first, second)
+        (product >> 64) as u64 ^ product as u64
+    }
+
+    #[inline]
+    fn first(&self, hash: u64) -> usize {
+        hash as usize & (self.buckets.len() - 1)
+    }
+
+    /// Never the first.
+    #[inline]
+    fn second(&self, hash: u64, first: usize) -> usize {
+        first ^ ((hash >> 32) as usize & (self.buckets.len() - 1) | 1)
+    }
+
+    /// The first and the second bucket of a key.
+    fn places(&self, key: FdbKey) -> (usize, usize) {
+        let hash = self.hash(key);
+        let first = self.first(hash);
+        (first, self.second(hash, first))
     }
 
     #[inline]
     fn find(&self, key: FdbKey) -> Option<Value> {
-        let (first, second) = self.places(key);
+        let hash = self.hash(key);
+        let first = self.first(hash);
         match self.read(first, key) {
-            (None, true) => self.read(second, key).0,
+            (None, true) => self.read(self.second(hash, first), key).0,
             (found, _) => found,
         }
     }
@@ -158,13 +175,33 @@ impl Fdb {
     /// What a bucket says of a key, and whether some station of it had to go elsewhere.
     #[inline]
     fn read(&self, bucket: usize, key: FdbKey) -> (Option<Value>, bool) {
+        match self.buckets[bucket].read(key.0) {
+            Ok(answer) => answer,
+            Err(Raced) => self.read_again(bucket, key),
+        }
+    }
+
+    #[cold]
+    fn read_again(&self, bucket: usize, key: FdbKey) -> (Option<Value>, bool) {
         for _ in 0..PATIENCE {
-            match self.buckets[bucket].read(key.0) {
-                Ok(answer) => return answer,
-                Err(Raced) => sync::spin_loop(),
+            sync::spin_loop();
+            if let Ok(answer) = self.buckets[bucket].read(key.0) {
+                return answer;
             }
         }
         (None, false)
+    }
+
+    /// Whether the table is larger than what stays in a core's own caches, so that fetching ahead pays.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.buckets.len() > NEAR
+    }
+
+    /// Begins to fetch what [`Fdb::lookup`] or [`Fdb::learn`] of this key will read.
+    #[inline]
+    pub fn prefetch(&self, key: FdbKey) {
+        self.buckets[self.first(self.hash(key))].touch();
     }
 
     /// Where the station was last heard.
@@ -176,15 +213,14 @@ impl Fdb {
     /// Notes that the station was heard on `port`, which may have at most `port_limit` stations.
     #[inline]
     pub fn learn(&self, key: FdbKey, port: PortIdx, port_limit: u32, now: Now) -> Learned {
-        let seen = self.stamp(now);
+        let fresh = Value::learned(port, self.stamp(now));
         match self.find(key) {
-            Some(value) if value.port() == port || value.is_static() => {
-                if value.seen() != seen && !value.is_static() {
-                    self.refresh(key, value, seen);
-                }
+            Some(value) if value == fresh || value.is_static() => Learned::Known,
+            Some(value) if value.port() == port => {
+                self.refresh(key, value, fresh);
                 Learned::Known
             }
-            _ => self.insert(key, Value::learned(port, seen), port_limit),
+            _ => self.insert(key, fresh, port_limit),
         }
     }
 
@@ -196,10 +232,11 @@ impl Fdb {
 
     /// Keeps a station young. Losing a race against a writer or another worker is fine: whoever won wrote
     /// something newer.
-    fn refresh(&self, key: FdbKey, value: Value, seen: u32) {
+    #[cold]
+    fn refresh(&self, key: FdbKey, old: Value, young: Value) {
         let (first, second) = self.places(key);
-        if !self.buckets[first].refresh(key.0, value, seen) {
-            self.buckets[second].refresh(key.0, value, seen);
+        if !self.buckets[first].refresh(key.0, old, young) {
+            self.buckets[second].refresh(key.0, old, young);
         }
     }
 

@@ -12,14 +12,13 @@ const RESERVED: u64 = 0x0180_c200_0000;
 
 #[inline]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
-    let Some(port) = walk.snap.port(walk.key.in_port) else { return Step::Drop(DropReason::PortGone) };
     if walk.key.src.is_group() || walk.key.src == MacAddr::ZERO {
         return Step::Drop(DropReason::GroupSource);
     }
     if walk.key.dst.to_u48() & !0xf == RESERVED {
         return Step::Drop(DropReason::ReservedAddress);
     }
-    match classify(walk.key, port) {
+    match classify(walk.key, walk.ingress.port) {
         Ok(class) => {
             walk.verdict.class = Some(class);
             Step::Next

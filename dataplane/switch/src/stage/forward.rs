@@ -6,22 +6,21 @@ use vsw_types::DropReason;
 
 #[inline]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
-    let (Some(class), Some(ingress)) = (walk.verdict.class, walk.snap.port(walk.key.in_port)) else {
+    let (Some(class), ingress, dst) = (walk.verdict.class, walk.ingress, walk.key.dst) else {
         return Step::Next;
     };
-    let dst = walk.key.dst;
     if dst.is_group() {
         return Step::Next; // flood, as the verdict says from the beginning
     }
-    let Some(to) = walk.snap.bridge(ingress).fdb.lookup(FdbKey::new(class.vlan, dst)) else {
-        return Step::Next;
-    };
-    if to == walk.key.in_port {
+    let Some(to) = ingress.bridge.fdb.lookup(FdbKey::new(class.vlan, dst)) else { return Step::Next };
+    if to == ingress.index {
         return Step::Drop(DropReason::Hairpin);
     }
     // A station can outlive its port by a moment: then nobody knows where it is.
-    let Some(egress) = walk.snap.port(to).filter(|p| p.bridge == ingress.bridge) else { return Step::Next };
-    if ingress.isolated && egress.isolated {
+    let Some(egress) = ingress.snap.port(to).filter(|p| p.bridge == ingress.port.bridge) else {
+        return Step::Next;
+    };
+    if ingress.port.isolated && egress.isolated {
         return Step::Drop(DropReason::Isolated);
     }
     walk.verdict.action = Action::Output(to);

@@ -5,13 +5,10 @@ use crate::{Effects, FdbKey};
 
 #[inline]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
-    let (Some(class), Some(port)) = (walk.verdict.class, walk.snap.port(walk.key.in_port)) else {
-        return Step::Next;
-    };
-    if walk.effects == Effects::Allow {
+    if let (Some(class), Effects::Allow) = (walk.verdict.class, walk.effects) {
         let key = FdbKey::new(class.vlan, walk.key.src);
-        let fdb = &walk.snap.bridge(port).fdb;
-        walk.verdict.learned = fdb.learn(key, walk.key.in_port, port.mac_limit, walk.now);
+        let ingress = walk.ingress;
+        walk.verdict.learned = ingress.bridge.fdb.learn(key, ingress.index, ingress.port.mac_limit, walk.now);
     }
     Step::Next
 }

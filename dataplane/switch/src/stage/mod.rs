@@ -7,7 +7,7 @@ mod admit;
 mod forward;
 mod learn;
 
-use crate::{Action, Effects, FlowKey, Learned, Snapshot, Verdict};
+use crate::{Action, Effects, FlowKey, Ingress, Learned, Verdict};
 use vsw_types::{DropReason, Now};
 
 /// One step of the decision.
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Stage {
 /// The pipeline.
 #[rustfmt::skip]
 pub const STAGES: [Stage; 3] = [
-    Stage { name: "admit",   run: admit::run   }, // port known, VLAN allowed; gives the frame its VLAN
+    Stage { name: "admit",   run: admit::run   }, // sensible, VLAN allowed; gives the frame its VLAN
     Stage { name: "learn",   run: learn::run   }, // source address -> ingress port
     Stage { name: "forward", run: forward::run }, // destination address -> port, or flood
 ];
@@ -41,7 +41,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Walk<'a> {
     pub key: &'a FlowKey,
-    pub snap: &'a Snapshot,
+    pub ingress: &'a Ingress<'a>,
     pub now: Now,
     pub effects: Effects,
     pub verdict: Verdict,
@@ -49,8 +49,8 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     #[inline]
-    pub fn new(key: &'a FlowKey, snap: &'a Snapshot, now: Now, effects: Effects) -> Self {
+    pub fn new(key: &'a FlowKey, ingress: &'a Ingress<'a>, now: Now, effects: Effects) -> Self {
         let verdict = Verdict { action: Action::Flood, class: None, learned: Learned::Known };
-        Self { key, snap, now, effects, verdict }
+        Self { key, ingress, now, effects, verdict }
     }
 }
