@@ -26,7 +26,7 @@ pub(crate) struct Exec<'a> {
 }
 
 impl Exec<'_> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(&mut self, frame: Frame, key: &FlowKey, verdict: &Verdict, ingress: &Ingress<'_>) {
         if verdict.learned != Learned::Known {
             self.note_learning(key.in_port, verdict.learned);
@@ -56,7 +56,7 @@ impl Exec<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn unicast(&mut self, frame: Frame, key: &FlowKey, class: &Class, port: PortIdx) {
         self.forwarded += 1;
         match self.way(&frame, key, class, port) {
@@ -66,6 +66,7 @@ impl Exec<'_> {
     }
 
     /// A copy for all but the last of the members that can have it.
+    #[inline(never)]
     fn flood(&mut self, frame: Frame, key: &FlowKey, class: &Class, ingress: &Ingress<'_>) {
         let snap = self.snap;
         let mut targets = 0;
@@ -99,7 +100,7 @@ impl Exec<'_> {
     }
 
     /// How the frame leaves by a port, if it may.
-    #[inline]
+    #[inline(always)]
     fn way(
         &self,
         frame: &Frame,
@@ -119,7 +120,7 @@ impl Exec<'_> {
         Ok((way, retag))
     }
 
-    #[inline]
+    #[inline(always)]
     fn output(&mut self, mut frame: Frame, port: PortIdx, way: Way, retag: Retag) {
         if retag != Retag::Keep
             && let Err(reason) = apply(&mut frame, retag)

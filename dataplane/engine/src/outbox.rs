@@ -130,7 +130,7 @@ impl Outbox {
     }
 
     /// Puts a frame on its way out of `port`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(
         &mut self,
         port: PortIdx,

@@ -32,7 +32,7 @@ impl Retag {
 ///
 /// # Errors
 /// The reason for the drop, to be counted at the egress port.
-#[inline]
+#[inline(always)]
 pub fn egress(key: &FlowKey, class: &Class, port: &PortTable) -> Result<Retag, DropReason> {
     let bare = if class.tagged { Retag::Pop } else { Retag::Keep };
     // The tag that the attached side sees first if ours is not there.

@@ -1,6 +1,6 @@
 //! What of a frame the decision may look at.
 
-use vsw_types::{DropReason, MacAddr, PortIdx};
+use vsw_types::{DropReason, Mac48, PortIdx};
 use vsw_wire::eth::{self, HEADER_LEN};
 use vsw_wire::vlan::Tag;
 
@@ -9,8 +9,8 @@ use vsw_wire::vlan::Tag;
 /// for (`docs/adr/0004-decide-every-packet.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FlowKey {
-    pub dst: MacAddr,
-    pub src: MacAddr,
+    pub dst: Mac48,
+    pub src: Mac48,
     pub in_port: PortIdx,
     /// Behind at most two tags.
     pub ethertype: u16,
@@ -28,8 +28,7 @@ impl FlowKey {
     #[inline]
     pub fn extract(in_port: PortIdx, bytes: &[u8]) -> Result<Self, DropReason> {
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Err(DropReason::Runt) };
-        let (dst, src) = eth::addresses(header);
-        let ethertype = u16::from_be_bytes([header[12], header[13]]);
+        let (dst, src, ethertype) = eth::header(header);
         let mut key = Self { dst, src, in_port, ethertype, outer: None, inner: None };
         if eth::is_tag(ethertype) {
             (key.outer, key.ethertype) = tag(bytes, 14, ethertype)?;

@@ -39,7 +39,7 @@ pub enum Effects {
 
 /// Decides the fate of one frame that came in at `ingress`. The packet path, a trace and the tests all ask
 /// this function.
-#[inline]
+#[inline(always)]
 pub fn decide(key: &FlowKey, ingress: &Ingress<'_>, now: Now, effects: Effects) -> Verdict {
     let mut walk = Walk::new(key, ingress, now, effects);
     for stage in stage::STAGES {

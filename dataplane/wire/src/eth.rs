@@ -1,6 +1,6 @@
 //! The Ethernet header (IEEE 802.3-2022, 3.2): destination, source, type.
 
-use vsw_types::MacAddr;
+use vsw_types::Mac48;
 
 /// Bytes of destination, source and type.
 pub const HEADER_LEN: usize = 14;
@@ -23,9 +23,10 @@ pub const fn is_tag(ethertype: u16) -> bool {
     ethertype == ethertype::CTAG || ethertype == ethertype::STAG
 }
 
-/// Destination and source of a frame of at least [`ADDRESSES_LEN`] bytes.
+/// Destination, source and type: two loads.
 #[inline]
-pub fn addresses(header: &[u8; HEADER_LEN]) -> (MacAddr, MacAddr) {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *header;
-    (MacAddr([a, b, c, d, e, f]), MacAddr([g, h, i, j, k, l]))
+pub fn header(bytes: &[u8; HEADER_LEN]) -> (Mac48, Mac48, u16) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = *bytes;
+    let tail = [g, h, i, j, k, l, m, n];
+    (Mac48::leading([a, b, c, d, e, f, g, h]), Mac48::leading(tail), u64::from_be_bytes(tail) as u16)
 }

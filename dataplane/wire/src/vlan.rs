@@ -6,19 +6,29 @@
 //! ```
 
 use crate::eth::{ADDRESSES_LEN, ethertype};
+use std::num::NonZeroU32;
 
 /// TPID and TCI: bytes.
 pub const TAG_LEN: usize = 4;
 
-/// A tag as it lies in the frame: TPID in the upper, TCI in the lower 16 bits.
+/// A tag as it lies in the frame: TPID in the upper, TCI in the lower 16 bits. No tag is 0, so that
+/// `Option<Tag>` is four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct Tag(u32);
+pub struct Tag(NonZeroU32);
 
 impl Tag {
+    /// `tpid` is not 0.
     #[inline]
     pub const fn new(tpid: u16, tci: u16) -> Self {
-        Self((tpid as u32) << 16 | tci as u32)
+        Self::from_bits((tpid as u32) << 16 | tci as u32)
+    }
+    #[inline]
+    const fn from_bits(bits: u32) -> Self {
+        match NonZeroU32::new(bits) {
+            Some(bits) => Self(bits),
+            None => Self(NonZeroU32::MIN),
+        }
     }
     /// A customer tag of priority 0.
     #[inline]
@@ -27,11 +37,11 @@ impl Tag {
     }
     #[inline]
     pub const fn tpid(self) -> u16 {
-        (self.0 >> 16) as u16
+        (self.0.get() >> 16) as u16
     }
     #[inline]
     pub const fn tci(self) -> u16 {
-        self.0 as u16
+        self.0.get() as u16
     }
     #[inline]
     pub const fn vid(self) -> u16 {
@@ -45,7 +55,7 @@ impl Tag {
     /// The same priority and drop eligibility in another VLAN.
     #[inline]
     pub const fn with_vid(self, vid: u16) -> Self {
-        Self(self.0 & !0x0fff | vid as u32)
+        Self::from_bits(self.0.get() & !0x0fff | vid as u32)
     }
     #[inline]
     pub const fn with_tpid(self, tpid: u16) -> Self {
@@ -53,7 +63,7 @@ impl Tag {
     }
     #[inline]
     pub const fn bytes(self) -> [u8; TAG_LEN] {
-        self.0.to_be_bytes()
+        self.0.get().to_be_bytes()
     }
 }
 

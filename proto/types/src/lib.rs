@@ -12,6 +12,6 @@ mod vlan;
 
 pub use drop::{Direction, DropReason};
 pub use ident::{Generation, MAX_PORTS, Now, PortIdx};
-pub use mac::{BadMac, MacAddr};
+pub use mac::{BadMac, Mac48, MacAddr};
 pub use name::{BadName, Name};
 pub use vlan::{BadVlanId, BadVlanList, VlanId, VlanSet};

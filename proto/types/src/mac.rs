@@ -34,6 +34,38 @@ impl MacAddr {
     }
 }
 
+/// An address as a number below 2^48, the first octet on the wire the most significant: one register, for
+/// the packet path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Debug)]
+#[repr(transparent)]
+pub struct Mac48(u64);
+
+impl Mac48 {
+    /// From eight bytes of a frame that begin with the address.
+    #[inline]
+    pub const fn leading(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes) >> 16)
+    }
+    #[inline]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+    /// As [`MacAddr::is_group`].
+    #[inline]
+    pub const fn is_group(self) -> bool {
+        self.0 >> 40 & 1 != 0
+    }
+    pub const fn addr(self) -> MacAddr {
+        MacAddr::from_u48(self.0)
+    }
+}
+
+impl From<MacAddr> for Mac48 {
+    fn from(mac: MacAddr) -> Self {
+        Self(mac.to_u48())
+    }
+}
+
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
@@ -79,6 +111,8 @@ mod tests {
             let mac: MacAddr = s.parse().unwrap();
             assert_eq!(mac.to_string(), s);
             assert_eq!(MacAddr::from_u48(mac.to_u48()), mac);
+            assert_eq!(Mac48::from(mac).addr(), mac);
+            assert_eq!(Mac48::from(mac).is_group(), mac.is_group());
         }
         assert_eq!("0A-1b-2C-3d-4E-5f".parse::<MacAddr>().unwrap().to_string(), "0a:1b:2c:3d:4e:5f");
     }

@@ -25,7 +25,7 @@ pub use housekeeping::Entry;
 use bucket::{Bucket, Locked, Raced, Value};
 use std::sync::Arc;
 use sync::{AtomicU32, Ordering::Relaxed};
-use vsw_types::{MAX_PORTS, MacAddr, Now, PortIdx, VlanId};
+use vsw_types::{MAX_PORTS, Mac48, MacAddr, Now, PortIdx, VlanId};
 
 /// VLAN and MAC in one word: `vid:12 | mac:48`. Never 0, since no VLAN is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +33,8 @@ pub struct FdbKey(pub(crate) u64);
 
 impl FdbKey {
     #[inline]
-    pub fn new(vlan: VlanId, mac: MacAddr) -> Self {
-        Self((vlan.get() as u64) << 48 | mac.to_u48())
+    pub fn new(vlan: VlanId, mac: impl Into<Mac48>) -> Self {
+        Self((vlan.get() as u64) << 48 | mac.into().number())
     }
     pub(crate) fn parts(self) -> Option<(VlanId, MacAddr)> {
         Some((VlanId::from_vid((self.0 >> 48) as u16)?, MacAddr::from_u48(self.0)))

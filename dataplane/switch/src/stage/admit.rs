@@ -3,19 +3,19 @@
 use super::{Step, Walk};
 use crate::snapshot::Mode;
 use crate::{Class, FlowKey, PortTable};
-use vsw_types::{DropReason, MacAddr, VlanId};
+use vsw_types::{DropReason, Mac48, VlanId};
 use vsw_wire::eth::ethertype;
 use vsw_wire::vlan::Tag;
 
 /// 01-80-C2-00-00-00 to -0F stay on their link (IEEE 802.1Q-2022, table 8-1).
 const RESERVED: u64 = 0x0180_c200_0000;
 
-#[inline]
+#[inline(always)]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
-    if walk.key.src.is_group() || walk.key.src == MacAddr::ZERO {
+    if walk.key.src.is_group() || walk.key.src == Mac48::default() {
         return Step::Drop(DropReason::GroupSource);
     }
-    if walk.key.dst.to_u48() & !0xf == RESERVED {
+    if walk.key.dst.number() & !0xf == RESERVED {
         return Step::Drop(DropReason::ReservedAddress);
     }
     match classify(walk.key, walk.ingress.port) {
@@ -27,7 +27,7 @@ pub(super) fn run(walk: &mut Walk<'_>) -> Step {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn classify(key: &FlowKey, port: &PortTable) -> Result<Class, DropReason> {
     match &port.mode {
         Mode::Access(vlan) => match key.outer {

@@ -4,7 +4,7 @@ use super::{Step, Walk};
 use crate::{Action, FdbKey};
 use vsw_types::DropReason;
 
-#[inline]
+#[inline(always)]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
     let (Some(class), ingress, dst) = (walk.verdict.class, walk.ingress, walk.key.dst) else {
         return Step::Next;

@@ -3,7 +3,7 @@
 use super::{Step, Walk};
 use crate::{Effects, FdbKey};
 
-#[inline]
+#[inline(always)]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
     if let (Some(class), Effects::Allow) = (walk.verdict.class, walk.effects) {
         let key = FdbKey::new(class.vlan, walk.key.src);
