@@ -115,6 +115,35 @@ fn a_device_that_dies_is_reported_once_whichever_way_it_shows() {
     }
 }
 
+/// A device that cannot send, and has nothing to say.
+struct Mute(Box<dyn PortQueue>);
+
+impl PortQueue for Mute {
+    fn recv(&mut self, into: &mut Batch, io: &mut Io) -> Result<(), PortError> {
+        self.0.recv(into, io)
+    }
+    fn send(&mut self, _: &mut Batch, _: &mut Io) -> Result<(), PortError> {
+        Err(PortError::missing("it cannot send", "end the test"))
+    }
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+#[test]
+fn a_device_that_fails_in_sending_only_is_reported_too() {
+    let wrap: Wrap = Box::new(|name, inner| if name == "b" { Box::new(Mute(inner)) } else { inner });
+    let mut rig = Rig::start(Setup { wrap, ..Default::default() }, three());
+    for _ in 0..5 {
+        assert_eq!(rig.send("a", &broadcast()[..]).len(), 1);
+    }
+    assert_eq!(rig.drops("b", Tx), [("port-gone", 5)]);
+    let events: Vec<Event> = rig.events.try_iter().collect();
+    assert!(matches!(&events[..], [Event::Broken(_, why)] if why.contains("cannot send")), "{events:?}");
+    rig.check_accounts();
+    rig.tear_down();
+}
+
 /// A device that takes frames and never finishes with them, as one whose peer stopped reading.
 struct Hoarder {
     inner: Box<dyn PortQueue>,

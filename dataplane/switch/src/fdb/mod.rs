@@ -253,7 +253,7 @@ impl Fdb {
         if let Some((bucket, (slot, old))) =
             [&first, &second].into_iter().find_map(|b| Some((b, b.find(key.0)?)))
         {
-            return self.update(bucket, slot, old, key, value);
+            return self.update(bucket, slot, old, key, value, port_limit);
         }
         if !value.is_static() && self.counts.of(value.port()) >= port_limit {
             return Learned::PortFull;
@@ -272,10 +272,22 @@ impl Fdb {
         Learned::New
     }
 
-    fn update(&self, bucket: &Locked<'_>, slot: usize, old: Value, key: FdbKey, value: Value) -> Learned {
+    fn update(
+        &self,
+        bucket: &Locked<'_>,
+        slot: usize,
+        old: Value,
+        key: FdbKey,
+        value: Value,
+        port_limit: u32,
+    ) -> Learned {
         let (from, to) = (old.port(), value.port());
         if old.is_static() && !value.is_static() {
             return Learned::Known;
+        }
+        // A port that may have no more stations cannot take other ports' either.
+        if from != to && !value.is_static() && self.counts.of(to) >= port_limit {
+            return Learned::PortFull;
         }
         bucket.put(slot, key.0, value);
         if from == to {

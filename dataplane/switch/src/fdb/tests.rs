@@ -87,6 +87,9 @@ fn a_port_has_its_own_limit() {
     let learned: Vec<_> = (0..5).map(|i| fdb.learn(key(i), PortIdx(1), 3, Now::from_secs(1))).collect();
     assert_eq!(learned[2..], [Learned::New, Learned::PortFull, Learned::PortFull]);
     assert_eq!(counts.of(PortIdx(1)), 3);
+    fdb.learn(key(9), PortIdx(2), NONE, Now::from_secs(1));
+    assert_eq!(fdb.learn(key(9), PortIdx(1), 3, Now::from_secs(1)), Learned::PortFull, "nor by a move");
+    assert_eq!(fdb.lookup(key(9)), Some(PortIdx(2)));
 }
 
 #[test]
