@@ -1,1 +1,141 @@
-fn main() {}
+//! Measures the switch: single costs in memory, the libraries that were chosen, and whole paths side by
+//! side with what else one could use. What each row means, and how the lab looks: `docs/benchmarks.md`.
+//!
+//! Nothing here is a test: a figure that misses its goal is printed, and that is all. The exit status is 1
+//! when a benchmark could not be run.
+//!
+//! Thread-safety: benchmarks run one after the other; those that need threads make their own.
+#![forbid(unsafe_code)]
+
+mod deps;
+mod interrupt;
+mod micro;
+mod net;
+mod report;
+mod stats;
+mod timing;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use report::{Report, Row};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measure the switch, alone and beside others
+///
+/// Build it with --release. The benchmarks of `net` need root, and a quiet machine.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to run: names of benchmarks or of groups (micro, deps, net) [default: everything]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Fewer rounds and shorter ones
+    #[arg(long)]
+    quick: bool,
+    /// Write the rows to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave peers out that are missing, instead of installing them with apt-get
+    #[arg(long)]
+    no_install: bool,
+    /// Print the names and what they measure
+    #[arg(long)]
+    list: bool,
+}
+
+/// How thorough to be.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    /// Rounds of a comparison.
+    rounds: usize,
+    /// Seconds of measured traffic in a round.
+    seconds: u32,
+    /// Rounds of a single cost.
+    samples: usize,
+}
+
+impl Effort {
+    const QUICK: Self = Self { rounds: 3, seconds: 3, samples: 15 };
+    const FULL: Self = Self { rounds: 5, seconds: 6, samples: 51 };
+}
+
+/// One benchmark.
+struct Bench {
+    group: &'static str,
+    name: &'static str,
+    about: &'static str,
+    run: fn(Effort) -> Result<Vec<Row>>,
+}
+
+#[rustfmt::skip]
+const BENCHES: [Bench; 13] = [
+    Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
+    Bench { group: "micro", name: "fdb",        run: micro::fdb,      about: "looking up and learning stations" },
+    Bench { group: "micro", name: "steps",      run: micro::steps,    about: "the other steps of a frame's way" },
+    Bench { group: "deps",  name: "parse",      run: deps::parse,     about: "reading headers: ours, pnet_packet, etherparse" },
+    Bench { group: "deps",  name: "map",        run: deps::map,       about: "finding a station: ours, dashmap, a locked HashMap" },
+    Bench { group: "deps",  name: "queue",      run: deps::queue,     about: "handing over: rtrb, crossbeam's queues" },
+    Bench { group: "net",   name: "tcp-tap",    run: net::tcp_tap,    about: "one TCP stream, tap to tap; the Linux bridge" },
+    Bench { group: "net",   name: "tcp-offload", run: net::tcp_offload, about: "what offloads bring: one TCP stream, tap to tap, with and without" },
+    Bench { group: "net",   name: "afxdp-64",   run: net::afxdp_64,   about: "small frames, AF_XDP on veth; Open vSwitch" },
+    Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; the Linux bridge" },
+    Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; the Linux bridge" },
+    Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge" },
+    Bench { group: "net",   name: "idle-16",    run: net::idle_16,    about: "CPU and memory of an idle switch of 16 ports" },
+];
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every benchmark could be run.
+fn run(args: &Args) -> Result<bool> {
+    if args.list {
+        BENCHES.iter().for_each(|b| println!("{:6} {:11} {}", b.group, b.name, b.about));
+        return Ok(true);
+    }
+    let chosen = chosen(&args.names)?;
+    if cfg!(debug_assertions) {
+        eprintln!("This is a debug build: its figures mean nothing. Use `cargo run --release`.");
+    }
+    interrupt::watch()?;
+    let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
+    if chosen.iter().any(|b| b.group == "net") {
+        net::prepare(!args.no_install)?;
+    }
+    let mut report = Report::new();
+    let mut complete = true;
+    for bench in chosen {
+        eprintln!("{}: {}", bench.name, bench.about);
+        match (bench.run)(effort) {
+            Ok(rows) => report.add(rows),
+            Err(e) => {
+                eprintln!("{} could not be run: {e:#}", bench.name);
+                complete = false;
+            }
+        }
+        if interrupt::check().is_err() {
+            bail!("interrupted");
+        }
+    }
+    print!("{report}");
+    if let Some(file) = &args.json {
+        std::fs::write(file, report.json()?).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(complete)
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
+    let is = |b: &Bench, name: &String| b.name == name || b.group == name;
+    if let Some(name) = names.iter().find(|n| !BENCHES.iter().any(|b| is(b, n))) {
+        bail!("there is no benchmark `{name}`; `--list` names them");
+    }
+    Ok(BENCHES.iter().filter(|b| names.is_empty() || names.iter().any(|n| is(b, n))).collect())
+}
