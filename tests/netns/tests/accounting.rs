@@ -1,0 +1,57 @@
+//! Nothing vanishes uncounted: what machines sent is what others got, or was dropped by name.
+
+use vsw_netns::traffic::{addresses, reaches, transfer};
+use vsw_netns::{Lab, Namespace, eventually};
+
+/// The kernel's counters of an interface: packets it received and sent.
+fn kernel(machine: &Namespace, ifname: &str) -> (u64, u64) {
+    let text = machine.ip(&format!("-s -j link show dev {ifname}"));
+    let link: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let count = |way: &str| link[0]["stats64"][way]["packets"].as_u64().unwrap();
+    (count("rx"), count("tx"))
+}
+
+/// Sums over all ports: rx, tx, drops.
+fn sums(lab: &Lab) -> (u64, u64, u64) {
+    let stats = lab.json("stats");
+    let sum = |fields: &[&str]| {
+        let ports = stats.as_array().unwrap().iter();
+        ports.flat_map(|p| fields.iter().map(|f| p[*f].as_u64().unwrap())).sum()
+    };
+    (sum(&["rx_packets"]), sum(&["tx_packets"]), sum(&["rx_dropped", "tx_dropped"]))
+}
+
+/// With two ports a flood has one member at most: each frame leaves once or dies once.
+#[test]
+fn every_frame_leaves_or_is_dropped_by_name() {
+    let Some(lab) = Lab::new("every_frame_leaves_or_is_dropped_by_name") else { return };
+    lab.good("add-br br0");
+    let a = lab.tap("br0", "a", 1, "");
+    let b = lab.tap("br0", "b", 2, "");
+    reaches(&a, 2);
+    for to in addresses(2) {
+        transfer(&a, &b, to, 16 << 20);
+    }
+    // Larger than the MTU of the way out.
+    lab.good("set-port br0 b --mtu 1000");
+    a.typed("ping -q -c 5 -i 0.2 -W 1 -M do -s 1400 10.0.0.2");
+    lab.good("set-port br0 b --mtu 1500");
+    // The other side does not listen any more.
+    lab.good("set-port br0 b --vlan 20");
+    a.typed("ping -q -c 5 -i 0.2 -W 1 10.0.0.2");
+    a.ip("link set dev a down");
+    b.ip("link set dev b down");
+
+    eventually("rx = tx + drops", || {
+        let (rx, tx, dropped) = sums(&lab);
+        rx > 0 && rx == tx + dropped
+    });
+    assert!(lab.dropped("b", "too-big") >= 5);
+    // And the kernels at both ends say the same.
+    for (machine, port) in [(&a, "a"), (&b, "b")] {
+        let stats = &lab.json(&format!("stats {port}"))[0];
+        let (rx, tx) = kernel(machine, port);
+        assert_eq!(stats["rx_packets"].as_u64(), Some(tx), "{port} sent");
+        assert_eq!(stats["tx_packets"].as_u64(), Some(rx), "{port} received");
+    }
+}
