@@ -246,7 +246,7 @@ fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Count
 /// frames before the first is decided.
 fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
     let Some(ingress) = exec.snap.ingress(port) else {
-        return batch.drain(..).for_each(|frame| exec.drop_rx(frame, port, DropReason::PortGone));
+        return batch.drain(..).for_each(|frame| exec.drop_rx(frame, port, DropReason::NotForwarding));
     };
     let mut keys: ArrayVec<_, BATCH> = ArrayVec::new();
     for frame in batch.iter() {
@@ -284,7 +284,7 @@ fn cross(exec: &mut Exec<'_>, now: Now) {
                 exec.run(frame, &key, &verdict, &ingress);
             }
             (Err(reason), _) => exec.drop_rx(frame, port, reason),
-            (_, None) => exec.drop_rx(frame, port, DropReason::PortGone),
+            (_, None) => exec.drop_rx(frame, port, DropReason::NotForwarding),
         }
         exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
     }
