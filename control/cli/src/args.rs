@@ -26,7 +26,7 @@ pub(crate) struct Args {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Where vswcontrold listens: unix:PATH [default: unix:<run-dir>/control.sock]
+    /// Where vswcontrold listens: unix:PATH [default: control.sock in the run directory]
     #[arg(long, env = "VSW_CONTROL", value_name = "ADDR", global = true, hide_env_values = true)]
     pub(crate) control: Option<String>,
     /// Directory of the sockets
