@@ -115,7 +115,9 @@ impl Switch {
             let Some(choice) = self.drivers.choose(name, &port.kind) else { continue };
             let spec = self.drivers.spec(name, port, choice.kind, self.engine.worker_count() as u16);
             let checked = self.drivers.by_kind(choice.kind).and_then(|d| d.check(&spec));
-            let checked = checked.and_then(|()| Claim::take(choice.kind, &spec).map(drop));
+            // What is open is claimed already, by us.
+            let claim = || if is_open { Ok(()) } else { Claim::take(choice.kind, &spec).map(drop) };
+            let checked = checked.and_then(|()| claim());
             if let Err(e @ PortError::Refused { .. }) = checked {
                 refusals.push(v1::Refusal { object: format!("port {name}"), reason: e.to_string() });
             }
