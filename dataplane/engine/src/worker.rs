@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use vsw_mem::{BATCH, Batch, Frame, FramePool};
 use vsw_port::{Io, PortQueue};
-use vsw_switch::{Effects, FlowKey, Snapshot, decide, prefetch};
+use vsw_switch::{Effects, FlowKey, Snapshot, decide, prefetch, prefetch_pays};
 use vsw_types::{Direction::Rx, DropReason, Now, PortIdx};
 
 /// A snapshot, and its number among all that were ever published.
@@ -250,11 +250,10 @@ fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
     };
     let mut keys: ArrayVec<_, BATCH> = ArrayVec::new();
     for frame in batch.iter() {
-        let key = key_of(port, frame);
-        if let Ok(key) = &key {
-            prefetch(key, &ingress);
-        }
-        keys.push(key);
+        keys.push(key_of(port, frame));
+    }
+    if prefetch_pays(&ingress) {
+        keys.iter().flatten().for_each(|key| prefetch(key, &ingress));
     }
     for (frame, key) in batch.drain(..).zip(&keys) {
         match key {

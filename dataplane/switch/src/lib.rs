@@ -51,12 +51,16 @@ pub fn decide(key: &FlowKey, ingress: &Ingress<'_>, now: Now, effects: Effects) 
     walk.verdict
 }
 
+/// Whether calling [`prefetch`] for the frames of a batch is worth its while.
+#[inline]
+pub fn prefetch_pays(ingress: &Ingress<'_>) -> bool {
+    ingress.bridge.fdb.is_large()
+}
+
 /// Begins to fetch what deciding will read, for a frame that is to be decided soon.
 #[inline]
 pub fn prefetch(key: &FlowKey, ingress: &Ingress<'_>) {
-    if ingress.bridge.fdb.is_large()
-        && let Some(vlan) = ingress.port.likely_vlan(key)
-    {
+    if let Some(vlan) = ingress.port.likely_vlan(key) {
         ingress.bridge.fdb.prefetch(FdbKey::new(vlan, key.src));
         ingress.bridge.fdb.prefetch(FdbKey::new(vlan, key.dst));
     }

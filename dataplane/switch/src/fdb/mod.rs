@@ -103,8 +103,8 @@ pub struct Fdb {
     shift: u8,
 }
 
-/// Buckets, 64 bytes each, that stay in a second-level cache.
-const NEAR: usize = 4096;
+/// Stations whose buckets, 64 bytes each, stay in a second-level cache.
+const NEAR: u32 = 4096;
 
 /// Times a reader looks again before it gives up.
 const PATIENCE: usize = 64;
@@ -192,10 +192,10 @@ impl Fdb {
         (None, false)
     }
 
-    /// Whether the table is larger than what stays in a core's own caches, so that fetching ahead pays.
+    /// Whether there are more stations than stay in a core's own caches, so that fetching ahead pays.
     #[inline]
     pub fn is_large(&self) -> bool {
-        self.buckets.len() > NEAR
+        self.len() > NEAR
     }
 
     /// Begins to fetch what [`Fdb::lookup`] or [`Fdb::learn`] of this key will read.
