@@ -16,14 +16,14 @@ use pnet_packet::tcp::TcpPacket;
 use pnet_packet::vlan::VlanPacket;
 use std::hint::black_box;
 use vsw_switch::FlowKey;
-use vsw_types::PortIdx;
+use vsw_types::{MacAddr, PortIdx};
 use vsw_wire::l4;
 
-/// What all of them have to find.
+/// What all of them have to find; the addresses as what a table is asked with.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
-    dst: [u8; 6],
-    src: [u8; 6],
+    dst: u64,
+    src: u64,
     vids: [Option<u16>; 2],
     ethertype: u16,
 }
@@ -92,8 +92,8 @@ fn payload_ether(bytes: &[u8]) -> Option<usize> {
 fn ours(bytes: &[u8]) -> Option<Found> {
     let key = FlowKey::extract(PortIdx(0), bytes).ok()?;
     Some(Found {
-        dst: key.dst.addr().0,
-        src: key.src.addr().0,
+        dst: key.dst.number(),
+        src: key.src.number(),
         vids: [key.outer.map(|t| t.vid()), key.inner.map(|t| t.vid())],
         ethertype: key.ethertype,
     })
@@ -114,7 +114,8 @@ fn pnet(bytes: &[u8]) -> Option<Found> {
         ethertype = tag.get_ethertype();
         at += VlanPacket::minimum_packet_size();
     }
-    Some(Found { dst: dst.octets(), src: src.octets(), vids, ethertype: ethertype.0 })
+    let [dst, src] = [dst, src].map(|a| MacAddr(a.octets()).to_u48());
+    Some(Found { dst, src, vids, ethertype: ethertype.0 })
 }
 
 fn ether(bytes: &[u8]) -> Option<Found> {
@@ -131,5 +132,6 @@ fn ether(bytes: &[u8]) -> Option<Found> {
         ethertype = tag.ether_type();
         at += tag.slice().len();
     }
-    Some(Found { dst: eth.destination(), src: eth.source(), vids, ethertype: ethertype.0 })
+    let [dst, src] = [eth.destination(), eth.source()].map(|a| MacAddr(a).to_u48());
+    Some(Found { dst, src, vids, ethertype: ethertype.0 })
 }
