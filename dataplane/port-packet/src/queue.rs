@@ -1,6 +1,6 @@
 //! One packet socket: many frames a system call.
 //!
-//! A frame of up to [`SMALL_DATA`] bytes touches only its small buffer; of a longer one the rest lands in
+//! A frame of up to [`vsw_mem::SMALL_DATA`] bytes touches only its small buffer; of a longer one the rest lands in
 //! a large buffer, which becomes the second of its chain. Large buffers are few, so none is kept between
 //! calls, and a queue that was found nearly empty asks for few. Owned by one worker.
 
@@ -8,15 +8,14 @@ use crate::slots::{Received, Slots};
 use crate::socket;
 use arrayvec::ArrayVec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use vsw_mem::{BATCH, Batch, Frame, SMALL_DATA};
+use vsw_mem::{BATCH, Batch, Frame};
 use vsw_port::{Io, PortError, PortQueue, vnet};
 use vsw_types::DropReason;
+use vsw_wire::eth::ADDRESSES_LEN;
+use vsw_wire::vlan::{self, TAG_LEN};
 
 /// Frames asked for when there were none.
 const FEW: usize = 4;
-/// Bytes of a VLAN tag (IEEE 802.1Q), and of the addresses in front of it.
-const TAG: usize = 4;
-const ADDRESSES: usize = 12;
 
 pub(crate) struct PacketQueue {
     fd: OwnedFd,
@@ -106,27 +105,16 @@ impl PortQueue for PacketQueue {
 }
 
 /// The frame that was received into both buffers, unless it is broken.
-fn assemble(mut small: Frame, mut large: Frame, received: &Received, io: &mut Io) -> Option<Frame> {
-    let len = received.len;
-    small.set_len(len.min(SMALL_DATA));
-    let mut whole = !received.cut;
-    if len <= SMALL_DATA {
-        io.frames.recycle(large);
-    } else {
-        large.set_len(len - SMALL_DATA);
-        if let Err(large) = small.append(large) {
-            io.frames.recycle(large);
-            whole = false;
-        }
-    }
-    let finished = match whole {
-        true => finish(&mut small, received),
-        false => Err(DropReason::OverLong),
+fn assemble(small: Frame, large: Frame, received: &Received, io: &mut Io) -> Option<Frame> {
+    let mut frame = io.assemble(small, large, received.len)?;
+    let finished = match received.cut {
+        false => finish(&mut frame, received),
+        true => Err(DropReason::OverLong),
     };
     match finished {
-        Ok(()) => Some(small),
+        Ok(()) => Some(frame),
         Err(reason) => {
-            io.discard(small, reason);
+            io.discard(frame, reason);
             None
         }
     }
@@ -135,12 +123,10 @@ fn assemble(mut small: Frame, mut large: Frame, received: &Received, io: &mut Io
 /// Puts back what the kernel told beside the frame: offload and tag.
 fn finish(frame: &mut Frame, received: &Received) -> Result<(), DropReason> {
     let mut offload = vnet::decode(&received.header, received.len)?;
-    if let Some(tag) = received.tag.filter(|_| frame.bytes().len() >= ADDRESSES) {
-        offload = offload.shifted(TAG as i16).ok_or(DropReason::BadOffload)?;
-        frame.grow_front(TAG).map_err(|_| DropReason::NoHeadroom)?;
-        let bytes = frame.bytes_mut();
-        bytes.copy_within(TAG..TAG + ADDRESSES, 0);
-        bytes[ADDRESSES..ADDRESSES + TAG].copy_from_slice(&tag);
+    if let Some(tag) = received.tag.filter(|_| frame.bytes().len() >= ADDRESSES_LEN) {
+        offload = offload.shifted(TAG_LEN as i16).ok_or(DropReason::BadOffload)?;
+        frame.grow_front(TAG_LEN).map_err(|_| DropReason::NoHeadroom)?;
+        vlan::insert(frame.bytes_mut(), tag);
     }
     frame.set_offload(offload);
     Ok(())

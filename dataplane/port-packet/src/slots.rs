@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use vsw_mem::{BATCH, Frame, MAX_FRAME, SMALL_DATA};
 use vsw_port::vnet;
+use vsw_wire::eth::ethertype;
+use vsw_wire::vlan::Tag;
 
 /// Most buffers of a frame that is sent, its header included.
 const PIECES: usize = 2 + MAX_FRAME.div_ceil(SMALL_DATA);
@@ -42,8 +44,8 @@ pub(crate) struct Received {
     /// Bytes, without the header.
     pub(crate) len: usize,
     pub(crate) header: [u8; vnet::LEN],
-    /// The tag that the kernel took out: TPID and TCI.
-    pub(crate) tag: Option<[u8; 4]>,
+    /// The tag that the kernel took out.
+    pub(crate) tag: Option<Tag>,
     /// It was longer than the buffers.
     pub(crate) cut: bool,
 }
@@ -91,7 +93,7 @@ impl Slots {
         }
     }
 
-    fn tag(&self, i: usize) -> Option<[u8; 4]> {
+    fn tag(&self, i: usize) -> Option<Tag> {
         let Control { header, auxdata } = &self.control[i];
         let told = self.messages[i].msg_hdr.msg_controllen >= size_of::<libc::cmsghdr>()
             && header.cmsg_level == libc::SOL_PACKET
@@ -101,9 +103,8 @@ impl Slots {
         }
         // Kernels before 3.14 kept no TPID.
         let known = auxdata.tp_status & TP_STATUS_VLAN_TPID_VALID != 0;
-        let tpid = if known { auxdata.tp_vlan_tpid } else { 0x8100 };
-        let ([a, b], [c, d]) = (tpid.to_be_bytes(), auxdata.tp_vlan_tci.to_be_bytes());
-        Some([a, b, c, d])
+        let tpid = if known { auxdata.tp_vlan_tpid } else { ethertype::CTAG };
+        Some(Tag::new(tpid, auxdata.tp_vlan_tci))
     }
 
     /// Sends frames from the front of `frames`: how many went, at least one.

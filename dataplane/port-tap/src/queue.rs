@@ -89,31 +89,15 @@ impl PortQueue for TapQueue {
 }
 
 /// The frame whose `len` bytes were read into both buffers, unless it is broken.
-fn assemble(
-    mut small: Frame,
-    mut large: Frame,
-    len: usize,
-    header: [u8; vnet::LEN],
-    io: &mut Io,
-) -> Option<Frame> {
-    small.set_len(len.min(SMALL_DATA));
-    if len <= SMALL_DATA {
-        io.frames.recycle(large);
-    } else {
-        large.set_len(len - SMALL_DATA);
-        if let Err(large) = small.append(large) {
-            io.frames.recycle(large);
-            io.discard(small, DropReason::OverLong);
-            return None;
-        }
-    }
+fn assemble(small: Frame, large: Frame, len: usize, header: [u8; vnet::LEN], io: &mut Io) -> Option<Frame> {
+    let mut frame = io.assemble(small, large, len)?;
     match vnet::decode(&header, len) {
         Ok(offload) => {
-            small.set_offload(offload);
-            Some(small)
+            frame.set_offload(offload);
+            Some(frame)
         }
         Err(reason) => {
-            io.discard(small, reason);
+            io.discard(frame, reason);
             None
         }
     }

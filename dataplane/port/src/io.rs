@@ -1,6 +1,6 @@
 //! What a queue works with: buffers, and a place to count what dies.
 
-use vsw_mem::{Frame, FrameCache, FramePool};
+use vsw_mem::{Frame, FrameCache, FramePool, SMALL_DATA};
 use vsw_types::DropReason;
 
 /// A worker's buffers and its tally of frames that died in a driver's hands. Owned by one worker.
@@ -21,6 +21,27 @@ impl Io {
     pub fn discard(&mut self, frame: Frame, reason: DropReason) {
         self.frames.recycle(frame);
         self.count(reason, 1);
+    }
+
+    /// The frame of `len` bytes that were received into the room of `small` and, behind it, of `large`. A
+    /// buffer that was not needed is free again. `None` if the frame is longer than a frame can be: then it
+    /// is counted as over-long.
+    #[inline]
+    pub fn assemble(&mut self, mut small: Frame, mut large: Frame, len: usize) -> Option<Frame> {
+        small.set_len(len.min(SMALL_DATA));
+        if len <= SMALL_DATA {
+            self.frames.recycle(large);
+            return Some(small);
+        }
+        large.set_len(len - SMALL_DATA);
+        match small.append(large) {
+            Ok(()) => Some(small),
+            Err(large) => {
+                self.frames.recycle(large);
+                self.discard(small, DropReason::OverLong);
+                None
+            }
+        }
     }
 
     /// Counts frames that died before they got here (in a kernel queue).
