@@ -241,11 +241,6 @@ impl Engine {
         self.workers.iter().for_each(|w| sum.add(&w.bank.read(port)));
         sum
     }
-
-    /// The snapshot in force.
-    pub fn current(&self) -> Arc<Published> {
-        self.config.load_full()
-    }
 }
 
 impl Drop for Engine {

@@ -21,8 +21,8 @@ pub(crate) struct Slot {
     pending: Batch,
     /// Is among those with something pending.
     waits: bool,
-    /// Sent or received in this pass: to be flushed.
-    pub(crate) touched: bool,
+    /// Is among those to be flushed.
+    touched: bool,
     /// Stopped working; waits for housekeeping to take it away.
     pub(crate) broken: bool,
     /// Why, until housekeeping was told.
@@ -59,12 +59,14 @@ pub(crate) struct Outbox {
     pub(crate) mesh: Mesh,
     /// Slots with something pending.
     waiting: Vec<u16>,
+    /// Slots that sent or received in this pass: to be flushed.
+    touched: Vec<u16>,
     events: mpsc::Sender<Event>,
 }
 
 impl Outbox {
     pub(crate) fn new(mesh: Mesh, events: mpsc::Sender<Event>) -> Self {
-        Self { slots: Vec::new(), ways: Vec::new(), mesh, waiting: Vec::new(), events }
+        Self { slots: Vec::new(), ways: Vec::new(), mesh, waiting: Vec::new(), touched: Vec::new(), events }
     }
 
     /// A port to send to. Returns the slot of its queue, if it has one here.
@@ -81,7 +83,7 @@ impl Outbox {
                     caps,
                     pending,
                     waits: false,
-                    touched: true,
+                    touched: false,
                     broken: false,
                     news: None,
                 };
@@ -89,8 +91,10 @@ impl Outbox {
                 if free == self.slots.len() {
                     self.slots.push(None);
                     self.waiting.reserve(self.slots.len());
+                    self.touched.reserve(self.slots.len());
                 }
                 self.slots[free] = Some(new);
+                self.touch(free as u16);
                 slot = Some(free as u16);
                 Route::Slot(free as u16)
             }
@@ -121,6 +125,16 @@ impl Outbox {
         slots
             .filter(move |(_, s)| s.as_ref().is_some_and(|s| s.port == port))
             .filter_map(|(i, s)| Some((i as u16, s.take()?)))
+    }
+
+    /// Has the device of a slot flushed at the end of the pass.
+    #[inline]
+    pub(crate) fn touch(&mut self, at: u16) {
+        if let Some(Some(slot)) = self.slots.get_mut(at as usize)
+            && !std::mem::replace(&mut slot.touched, true)
+        {
+            self.touched.push(at);
+        }
     }
 
     /// `None` for a port that this worker does not know.
@@ -188,10 +202,13 @@ impl Outbox {
             if let Some(slot) = &mut self.slots[at as usize] {
                 slot.waits = false;
                 slot.transmit(io, counters);
+                self.touch(at);
             }
         }
-        for slot in self.slots.iter_mut().flatten() {
-            if std::mem::take(&mut slot.touched) {
+        // Only these: a worker may have a thousand ports, and one that is busy.
+        while let Some(at) = self.touched.pop() {
+            if let Some(slot) = &mut self.slots[at as usize] {
+                slot.touched = false;
                 slot.flush(io, counters);
                 if let Some(why) = slot.news.take() {
                     let _ = self.events.send(Event::Broken(slot.port, why));
@@ -207,12 +224,10 @@ impl Slot {
     pub(crate) fn fail(&mut self, e: &PortError) {
         self.broken = true;
         self.news = Some(e.to_string());
-        self.touched = true;
     }
 
     /// Sends what is pending. What does not fit is dropped: the only overload drop.
     fn transmit(&mut self, io: &mut Io, counters: &mut Counters) {
-        self.touched = true;
         let mut pending = std::mem::take(&mut self.pending);
         if !pending.iter().all(|f| offload::can(self.caps, f)) {
             return self.transmit_finished(pending, io, counters);

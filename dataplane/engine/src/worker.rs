@@ -111,12 +111,18 @@ impl Worker {
                 _ => (0, PortIdx(u16::MAX)),
             };
             moved += received;
+            if received > 0 {
+                out.touch(at);
+            }
             if !batch.is_empty() {
                 let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0 };
                 forward(port, batch, &mut exec, now);
             }
             match out.slots.get(at as usize) {
-                Some(Some(slot)) if slot.broken => readiness.remove(at, slot.queue.readiness()),
+                Some(Some(slot)) if slot.broken => {
+                    readiness.remove(at, slot.queue.readiness());
+                    out.touch(at);
+                }
                 _ if readiness.note(i, received > 0, now) => i += 1,
                 _ => {}
             }
@@ -235,7 +241,6 @@ fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Count
         received += counters.tally(slot.port, Rx, &tally) as usize;
     }
     if received > 0 {
-        slot.touched = true;
         counters.add(slot.port, Field::RxPackets, received as u64);
         counters.add(slot.port, Field::RxBytes, batch.iter().map(|f| f.len() as u64).sum());
     }
