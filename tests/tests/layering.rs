@@ -26,9 +26,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // What both daemons do alike; theirs alone.
     ("vsw-process", &["vsw-api"]),
     ("vsw-wire", &["vsw-types"]),
-    ("vsw-mem", &["vsw-types"]),
+    ("vsw-mem", &[]),
     ("vsw-port", &["vsw-types", "vsw-mem"]),
-    ("vsw-port-os", &["vsw-types", "vsw-port"]),
+    ("vsw-port-os", &["vsw-types"]),
     ("port-*", &["vsw-types", "vsw-mem", "vsw-wire", "vsw-port", "vsw-port-os"]),
     ("vsw-switch", &["vsw-types", "vsw-config", "vsw-wire"]),
     ("vsw-engine", &["vsw-types", "vsw-wire", "vsw-mem", "vsw-port", "vsw-switch"]),

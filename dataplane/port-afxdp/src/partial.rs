@@ -14,6 +14,7 @@
 //! two VLAN tags. Thread-safety: a pure function.
 
 use vsw_mem::Csum;
+use vsw_wire::u16_at;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -22,9 +23,9 @@ const UDP: u8 = 17;
 /// `None` if nothing is.
 #[inline]
 pub(crate) fn unfinished(bytes: &[u8], len: usize) -> Option<Csum> {
-    let (ethertype, l3) = match be16(bytes, 12)? {
-        0x8100 | 0x88a8 => match be16(bytes, 16)? {
-            0x8100 | 0x88a8 => (be16(bytes, 20)?, 22),
+    let (ethertype, l3) = match u16_at(bytes, 12)? {
+        0x8100 | 0x88a8 => match u16_at(bytes, 16)? {
+            0x8100 | 0x88a8 => (u16_at(bytes, 20)?, 22),
             inner => (inner, 18),
         },
         plain => (plain, 14),
@@ -34,9 +35,9 @@ pub(crate) fn unfinished(bytes: &[u8], len: usize) -> Option<Csum> {
         0x0800 => {
             let header = bytes.get(l3..l3 + 20)?;
             let words = usize::from(header[0] & 0x0f) * 4;
-            let total = usize::from(be16(header, 2)?);
+            let total = usize::from(u16_at(header, 2)?);
             // More fragments, or not the first (RFC 791, 3.1).
-            let fragment = be16(header, 6)? & 0x3fff != 0;
+            let fragment = u16_at(header, 6)? & 0x3fff != 0;
             if header[0] >> 4 != 4 || words < 20 || total < words || fragment {
                 return None;
             }
@@ -47,7 +48,7 @@ pub(crate) fn unfinished(bytes: &[u8], len: usize) -> Option<Csum> {
             if header[0] >> 4 != 6 {
                 return None;
             }
-            (&header[8..40], header[6], l3 + 40, usize::from(be16(header, 4)?))
+            (&header[8..40], header[6], l3 + 40, usize::from(u16_at(header, 4)?))
         }
         _ => return None,
     };
@@ -56,7 +57,7 @@ pub(crate) fn unfinished(bytes: &[u8], len: usize) -> Option<Csum> {
         UDP => (6, 8),
         _ => return None,
     };
-    let field = be16(bytes, start + offset)?;
+    let field = u16_at(bytes, start + offset)?;
     if length < shortest || start + length != len || (protocol == UDP && field == 0) {
         return None;
     }
@@ -70,11 +71,6 @@ pub(crate) fn unfinished(bytes: &[u8], len: usize) -> Option<Csum> {
 fn fold(sum: u32) -> u16 {
     let once = (sum & 0xffff) + (sum >> 16);
     ((once & 0xffff) + (once >> 16)) as u16
-}
-
-#[inline]
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]))
 }
 
 #[cfg(test)]

@@ -58,10 +58,6 @@ impl Tag {
         Self::from_bits(self.0.get() & !0x0fff | vid as u32)
     }
     #[inline]
-    pub const fn with_tpid(self, tpid: u16) -> Self {
-        Self::new(tpid, self.tci())
-    }
-    #[inline]
     pub const fn bytes(self) -> [u8; TAG_LEN] {
         self.0.get().to_be_bytes()
     }

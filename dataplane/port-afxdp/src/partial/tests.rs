@@ -185,7 +185,7 @@ proptest! {
         prop_assert_eq!(csum, Csum::Partial { start: start as u16, offset: field as u16 });
         let right = packet.checksum(&frame[start..]);
         finish(&mut frame, csum);
-        prop_assert_eq!(be16(&frame, start + field), Some(right));
+        prop_assert_eq!(u16_at(&frame, start + field), Some(right));
     }
 
     /// The one complete packet in 65,536 that looks unfinished: its first word is made so that it does.
@@ -193,7 +193,7 @@ proptest! {
     fn a_complete_packet_that_looks_unfinished_stays_right(mut packet in packets()) {
         packet.payload.splice(0..0, [0, 0]);
         let (mut frame, start, field) = packet.build_unfinished();
-        let pseudo = be16(&frame, start + field).unwrap();
+        let pseudo = u16_at(&frame, start + field).unwrap();
         frame[start + field..start + field + 2].fill(0);
         // The checksum without that word is ~(pseudo + rest); with it, it must be `pseudo`.
         let word = fold(u32::from(packet.checksum(&frame[start..])) + u32::from(!pseudo));
