@@ -15,6 +15,8 @@
 //! Because the regions live as long as the process, a [`Frame`] cannot outlive them, and nothing here is
 //! `unsafe` to call but the two functions that hand buffers to the kernel and take them back.
 //!
+//! Beside packets: [`table`], the memory that lookup tables lie in.
+//!
 //! Thread-safety: a [`FramePool`] is shared, behind a lock that a worker takes once per 64 frames. A
 //! [`FrameCache`] belongs to one thread. A [`Frame`] is the only handle to its bytes and may move
 //! between threads.
@@ -25,6 +27,7 @@ mod frame;
 mod offload;
 mod pool;
 mod region;
+pub mod table;
 
 pub use cache::FrameCache;
 pub use frame::{Frame, NoRoom};

@@ -77,7 +77,7 @@ pub(super) struct Raced;
 
 impl Bucket {
     /// What is known of a key, and whether some station that belongs here lives in its second bucket.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&self, key: u64) -> Result<(Option<Value>, bool), Raced> {
         let before = self.seq.load(Acquire);
         // Stations are put into the first free slot, so the one looked for is early in most buckets.
@@ -88,12 +88,6 @@ impl Bucket {
             return Err(Raced);
         }
         Ok((found, before & OVERFLOWED != 0))
-    }
-
-    /// Fetches the line, and learns nothing.
-    #[inline]
-    pub(super) fn touch(&self) {
-        core::hint::black_box(self.seq.load(Relaxed));
     }
 
     /// Writes a new stamp if the slot still holds what was read. No lock: the worst that can happen is

@@ -25,6 +25,7 @@ pub use housekeeping::Entry;
 use bucket::{Bucket, Locked, Raced, Value};
 use std::sync::Arc;
 use sync::{AtomicU32, Ordering::Relaxed};
+use vsw_mem::table::{Table, prefetch};
 use vsw_types::{MAX_PORTS, Mac48, MacAddr, Now, PortIdx, VlanId};
 
 /// VLAN and MAC in one word: `vid:12 | mac:48`. Never 0, since no VLAN is.
@@ -93,7 +94,7 @@ impl StationCounts {
 /// The stations of one bridge.
 #[derive(Debug)]
 pub struct Fdb {
-    buckets: Box<[Bucket]>,
+    buckets: Table<Bucket>,
     seed: u64,
     /// Most stations.
     limit: u32,
@@ -116,7 +117,7 @@ impl Fdb {
         // Half full at the limit: with two choices that leaves hardly a station without a place.
         let buckets = (limit as usize * 2).div_ceil(bucket::SLOTS).next_power_of_two().max(2);
         Self {
-            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
+            buckets: Table::from_fn(buckets, |_| Bucket::default()),
             seed,
             limit,
             stations: AtomicU32::new(0),
@@ -138,13 +139,13 @@ impl Fdb {
         self.len() == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn hash(&self, key: FdbKey) -> u64 {
         let product = (key.0 ^ self.seed) as u128 * 0x9e37_79b9_7f4a_7c15;
         (product >> 64) as u64 ^ product as u64
     }
 
-    #[inline]
+    #[inline(always)]
     fn first(&self, hash: u64) -> usize {
         hash as usize & (self.buckets.len() - 1)
     }
@@ -162,10 +163,20 @@ impl Fdb {
         (first, self.second(hash, first))
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: FdbKey) -> Option<Value> {
         let hash = self.hash(key);
         let first = self.first(hash);
+        match self.buckets[first].read(key.0) {
+            Ok((Some(value), _)) => Some(value),
+            Ok((None, false)) => None,
+            _ => self.find_further(key, hash, first),
+        }
+    }
+
+    /// The station may be in its second bucket, or somebody was writing.
+    #[inline(never)]
+    fn find_further(&self, key: FdbKey, hash: u64, first: usize) -> Option<Value> {
         match self.read(first, key) {
             (None, true) => self.read(self.second(hash, first), key).0,
             (found, _) => found,
@@ -173,7 +184,6 @@ impl Fdb {
     }
 
     /// What a bucket says of a key, and whether some station of it had to go elsewhere.
-    #[inline]
     fn read(&self, bucket: usize, key: FdbKey) -> (Option<Value>, bool) {
         match self.buckets[bucket].read(key.0) {
             Ok(answer) => answer,
@@ -201,17 +211,17 @@ impl Fdb {
     /// Begins to fetch what [`Fdb::lookup`] or [`Fdb::learn`] of this key will read.
     #[inline]
     pub fn prefetch(&self, key: FdbKey) {
-        self.buckets[self.first(self.hash(key))].touch();
+        prefetch(&self.buckets[self.first(self.hash(key))]);
     }
 
     /// Where the station was last heard.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, key: FdbKey) -> Option<PortIdx> {
         self.find(key).map(Value::port)
     }
 
     /// Notes that the station was heard on `port`, which may have at most `port_limit` stations.
-    #[inline]
+    #[inline(always)]
     pub fn learn(&self, key: FdbKey, port: PortIdx, port_limit: u32, now: Now) -> Learned {
         let fresh = Value::learned(port, self.stamp(now));
         match self.find(key) {
@@ -225,7 +235,7 @@ impl Fdb {
     }
 
     /// Seconds as the table keeps them.
-    #[inline]
+    #[inline(always)]
     fn stamp(&self, now: Now) -> u32 {
         now.secs() >> self.shift
     }
