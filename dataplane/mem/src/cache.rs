@@ -46,8 +46,17 @@ impl FrameCache {
     }
 
     /// Gives all buffers of a frame back.
-    #[inline]
-    pub fn recycle(&mut self, mut frame: Frame) {
+    #[inline(always)]
+    pub fn recycle(&mut self, frame: Frame) {
+        if frame.is_one_small() && !self.small.is_full() {
+            self.small.push(frame.into_buffer().0);
+        } else {
+            self.recycle_chain(frame);
+        }
+    }
+
+    #[inline(never)]
+    fn recycle_chain(&mut self, mut frame: Frame) {
         let mut next = frame.split_rest();
         self.put(frame);
         while let Some(mut frame) = next {
@@ -56,7 +65,6 @@ impl FrameCache {
         }
     }
 
-    #[inline]
     fn put(&mut self, frame: Frame) {
         match frame.into_buffer() {
             (buffer, Class::Small) => {

@@ -13,11 +13,47 @@ const HEADER: usize = size_of::<Header>();
 
 mod flag {
     /// The header's `offload` is valid.
-    pub(super) const OFFLOAD: u8 = 1;
+    pub(super) const OFFLOAD: u64 = 1;
     /// The header's `next` and `tail_len` are valid.
-    pub(super) const CHAIN: u8 = 2;
+    pub(super) const CHAIN: u64 = 2;
     /// The buffer is a large one.
-    pub(super) const LARGE: u8 = 4;
+    pub(super) const LARGE: u64 = 4;
+}
+
+/// What a handle says besides where the buffer is: `len:32 | head:16 | hops:8 | flags:8`. One word, so that
+/// a handle moves as two registers. As four fields it was written in four pieces and read in one, which a
+/// processor's store buffer cannot forward.
+#[derive(Clone, Copy)]
+struct Meta(u64);
+
+impl Meta {
+    fn fresh(class: Class) -> Self {
+        let flags = if class == Class::Large { flag::LARGE } else { 0 };
+        Self((class.head() as u64) << 16 | flags)
+    }
+    /// Bytes of data in the first buffer. Invariant: `head + len <= stride`.
+    #[inline]
+    fn len(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+    /// Offset of the data from the start of the buffer; at least [`HEADER`].
+    #[inline]
+    fn head(self) -> usize {
+        (self.0 >> 16) as u16 as usize
+    }
+    /// Patch ports crossed.
+    fn hops(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+    /// Whether any of the flags is set.
+    #[inline]
+    fn any(self, flags: u64) -> bool {
+        self.0 & flags != 0
+    }
+    #[inline]
+    fn set_bounds(&mut self, head: usize, len: usize) {
+        self.0 = self.0 & 0xffff | (head as u16 as u64) << 16 | (len as u64) << 32;
+    }
 }
 
 /// One packet: a chain of buffers, the first of which holds at least its headers.
@@ -26,13 +62,7 @@ mod flag {
 /// says [`crate::FrameCache::recycle`] instead.
 pub struct Frame {
     header: NonNull<Header>,
-    /// Offset of the data from the start of the buffer; at least `HEADER`.
-    head: u16,
-    flags: u8,
-    /// Patch ports crossed.
-    hops: u8,
-    /// Bytes of data in the first buffer. Invariant: `head + len <= stride`.
-    len: u32,
+    meta: Meta,
 }
 
 const _: () = assert!(size_of::<Frame>() == 16);
@@ -47,12 +77,11 @@ pub struct NoRoom;
 impl Frame {
     /// An empty frame over a buffer that the caller owns.
     pub(crate) fn fresh(header: NonNull<Header>, class: Class) -> Self {
-        let flags = if class == Class::Large { flag::LARGE } else { 0 };
-        Self { header, head: class.head() as u16, flags, hops: 0, len: 0 }
+        Self { header, meta: Meta::fresh(class) }
     }
 
     fn class(&self) -> Class {
-        if self.flags & flag::LARGE == 0 { Class::Small } else { Class::Large }
+        if self.meta.any(flag::LARGE) { Class::Large } else { Class::Small }
     }
 
     fn header(&self) -> &Header {
@@ -76,19 +105,19 @@ impl Frame {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: `head + len` is inside the buffer, and this is the only handle to it.
-        unsafe { core::slice::from_raw_parts(self.at(self.head as usize).as_ptr(), self.len as usize) }
+        unsafe { core::slice::from_raw_parts(self.at(self.meta.head()).as_ptr(), self.meta.len()) }
     }
 
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`, and `self` is borrowed mutably.
-        unsafe { core::slice::from_raw_parts_mut(self.at(self.head as usize).as_ptr(), self.len as usize) }
+        unsafe { core::slice::from_raw_parts_mut(self.at(self.meta.head()).as_ptr(), self.meta.len()) }
     }
 
     /// The next buffer of the chain.
     #[inline]
     pub fn rest(&self) -> Option<&Frame> {
-        if self.flags & flag::CHAIN == 0 { None } else { self.header().next.as_ref() }
+        if self.meta.any(flag::CHAIN) { self.header().next.as_ref() } else { None }
     }
 
     /// The data of each buffer of the chain, in order.
@@ -105,52 +134,59 @@ impl Frame {
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        let tail = if self.flags & flag::CHAIN == 0 { 0 } else { self.header().tail_len };
-        self.len as usize + tail as usize
+        let tail = if self.meta.any(flag::CHAIN) { self.header().tail_len } else { 0 };
+        self.meta.len() + tail as usize
     }
 
     /// What is still to be done to it.
     #[inline]
     pub fn offload(&self) -> Offload {
-        if self.flags & flag::OFFLOAD == 0 { Offload::NONE } else { self.header().offload }
+        if self.meta.any(flag::OFFLOAD) { self.header().offload } else { Offload::NONE }
     }
 
     /// Whether [`Frame::offload`] says anything at all: one test, no memory touched.
     #[inline]
     pub fn has_offload(&self) -> bool {
-        self.flags & flag::OFFLOAD != 0
+        self.meta.any(flag::OFFLOAD)
     }
 
     #[inline]
     pub fn set_offload(&mut self, offload: Offload) {
         if offload == Offload::NONE {
-            self.flags &= !flag::OFFLOAD;
+            self.meta.0 &= !flag::OFFLOAD;
         } else {
             self.header_mut().offload = offload;
-            self.flags |= flag::OFFLOAD;
+            self.meta.0 |= flag::OFFLOAD;
         }
     }
 
     /// One plain buffer, nothing left to do: what every device can send as it is.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.flags & (flag::OFFLOAD | flag::CHAIN) == 0
+        !self.meta.any(flag::OFFLOAD | flag::CHAIN)
+    }
+
+    /// No chain, and the buffer a small one.
+    #[inline]
+    pub(crate) fn is_one_small(&self) -> bool {
+        !self.meta.any(flag::CHAIN | flag::LARGE)
     }
 
     /// Patch ports crossed so far.
     pub fn hops(&self) -> u8 {
-        self.hops
+        self.meta.hops()
     }
     pub fn add_hop(&mut self) {
-        self.hops = self.hops.saturating_add(1);
+        if self.hops() < u8::MAX {
+            self.meta.0 += 1 << 8;
+        }
     }
 
     /// All of the first buffer from the usual start of data to its end: where a driver receives to.
     /// [`Frame::set_len`] then says how much of it was filled.
     pub fn room_mut(&mut self) -> &mut [u8] {
         let head = self.class().head();
-        self.head = head as u16;
-        self.len = 0;
+        self.meta.set_bounds(head, 0);
         // SAFETY: from `head` to the stride is inside the buffer, whose bytes are always initialised.
         unsafe { core::slice::from_raw_parts_mut(self.at(head).as_ptr(), self.class().stride() - head) }
     }
@@ -160,13 +196,12 @@ impl Frame {
     /// # Panics
     /// If the buffer is not that large.
     pub fn set_len(&mut self, len: usize) {
-        self.set_bounds(self.head as usize, len);
+        self.set_bounds(self.meta.head(), len);
     }
 
     pub(crate) fn set_bounds(&mut self, head: usize, len: usize) {
         assert!(head >= HEADER && head + len <= self.class().stride(), "data inside the buffer");
-        self.head = head as u16;
-        self.len = len as u32;
+        self.meta.set_bounds(head, len);
     }
 
     /// Replaces the contents of the first buffer, as a driver does that must copy.
@@ -184,7 +219,7 @@ impl Frame {
 
     /// Takes over the contents of another's first buffer, a small one as this, at the same place.
     pub(crate) fn mirror(&mut self, other: &Frame) {
-        self.set_bounds(other.head as usize, other.len as usize);
+        self.set_bounds(other.meta.head(), other.meta.len());
         self.bytes_mut().copy_from_slice(other.bytes());
     }
 
@@ -196,9 +231,9 @@ impl Frame {
         if self.len() + other.len() > MAX_FRAME {
             return Err(other);
         }
-        other.flags &= !flag::OFFLOAD;
+        other.meta.0 &= !flag::OFFLOAD;
         let more = other.len() as u32;
-        let had = self.flags & flag::CHAIN != 0;
+        let had = self.meta.any(flag::CHAIN);
         let header = self.header_mut();
         if had {
             header.tail_len += more;
@@ -209,16 +244,16 @@ impl Frame {
         }
         header.next = Some(other);
         header.tail_len = more;
-        self.flags |= flag::CHAIN;
+        self.meta.0 |= flag::CHAIN;
         Ok(())
     }
 
     /// Takes the rest of the chain off.
     pub fn split_rest(&mut self) -> Option<Frame> {
-        if self.flags & flag::CHAIN == 0 {
+        if !self.meta.any(flag::CHAIN) {
             return None;
         }
-        self.flags &= !flag::CHAIN;
+        self.meta.0 &= !flag::CHAIN;
         self.header_mut().next.take()
     }
 
@@ -228,11 +263,10 @@ impl Frame {
     /// When there is no headroom left; nothing is changed then.
     #[inline]
     pub fn grow_front(&mut self, n: usize) -> Result<(), NoRoom> {
-        if n + HEADER > self.head as usize {
+        if n + HEADER > self.meta.head() {
             return Err(NoRoom);
         }
-        self.head -= n as u16;
-        self.len += n as u32;
+        self.meta.set_bounds(self.meta.head() - n, self.meta.len() + n);
         Ok(())
     }
 
@@ -242,11 +276,10 @@ impl Frame {
     /// When the first buffer holds fewer; nothing is changed then.
     #[inline]
     pub fn shrink_front(&mut self, n: usize) -> Result<(), NoRoom> {
-        if n > self.len as usize {
+        if n > self.meta.len() {
             return Err(NoRoom);
         }
-        self.head += n as u16;
-        self.len -= n as u32;
+        self.meta.set_bounds(self.meta.head() + n, self.meta.len() - n);
         Ok(())
     }
 
@@ -258,8 +291,8 @@ impl Frame {
     /// Takes the handle apart without giving the buffer back: where its data starts, and its class. No
     /// chain may be left.
     pub(crate) fn into_data(self) -> (NonNull<u8>, Class) {
-        debug_assert!(self.flags & flag::CHAIN == 0);
-        let known = (self.at(self.head as usize), self.class());
+        debug_assert!(!self.meta.any(flag::CHAIN));
+        let known = (self.at(self.meta.head()), self.class());
         core::mem::forget(self);
         known
     }
@@ -267,7 +300,7 @@ impl Frame {
     /// Takes the handle apart without giving the buffer back. No chain may be left.
     #[inline]
     pub(crate) fn into_buffer(self) -> (Buffer, Class) {
-        debug_assert!(self.flags & flag::CHAIN == 0);
+        debug_assert!(!self.meta.any(flag::CHAIN));
         let known = (Buffer(self.header), self.class());
         core::mem::forget(self);
         known
