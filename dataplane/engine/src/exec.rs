@@ -31,11 +31,11 @@ impl Exec<'_> {
         if verdict.learned != Learned::Known {
             self.note_learning(key.in_port, verdict.learned);
         }
-        match (verdict.action, &verdict.class) {
-            (Action::Output(port), Some(class)) => self.unicast(frame, key, class, port),
-            (Action::Flood, Some(class)) => self.flood(frame, key, class, ingress),
-            (Action::Drop(reason), _) => self.drop_rx(frame, key.in_port, reason),
-            (_, None) => self.drop_rx(frame, key.in_port, DropReason::PortGone),
+        match verdict.action {
+            Action::Output(port) => self.unicast(frame, key, &verdict.class, port),
+            // By value: what a call gets the address of has to be in memory, also for all other frames.
+            Action::Flood => self.flood(frame, verdict.class, *ingress),
+            Action::Drop(reason) => self.drop_rx(frame, key.in_port, reason),
         }
     }
 
@@ -67,7 +67,11 @@ impl Exec<'_> {
 
     /// A copy for all but the last of the members that can have it.
     #[inline(never)]
-    fn flood(&mut self, frame: Frame, key: &FlowKey, class: &Class, ingress: &Ingress<'_>) {
+    fn flood(&mut self, frame: Frame, class: Class, ingress: Ingress<'_>) {
+        // Read again: handing it over would cost those that are not flooded.
+        let Ok(key) = FlowKey::extract(ingress.index, frame.bytes()) else {
+            return self.drop_rx(frame, ingress.index, DropReason::Runt);
+        };
         let snap = self.snap;
         let mut targets = 0;
         let mut held: Option<(PortIdx, Way, Retag)> = None;
@@ -76,7 +80,7 @@ impl Exec<'_> {
                 continue;
             }
             targets += 1;
-            match self.way(&frame, key, class, port) {
+            match self.way(&frame, &key, &class, port) {
                 Err(reason) => self.counters.drops(port, Tx, reason, 1),
                 Ok((way, retag)) => {
                     if let Some((port, way, retag)) = held.replace((port, way, retag)) {

@@ -19,6 +19,10 @@ pub(crate) struct Slot {
     pub(crate) queue: Box<dyn PortQueue>,
     pub(crate) caps: PortCaps,
     pending: Batch,
+    /// Bytes of what is pending.
+    bytes: u64,
+    /// Whether all of it is plain: what any device sends as it is.
+    plain: bool,
     /// Is among those with something pending.
     waits: bool,
     /// Is among those to be flushed.
@@ -76,12 +80,13 @@ impl Outbox {
             Via::Worker(w) => Route::Worker(w as u16),
             Via::Engine => Route::Engine,
             Via::Queue(queue) => {
-                let pending = Batch::new();
                 let new = Slot {
                     port,
                     queue,
                     caps,
-                    pending,
+                    pending: Batch::new(),
+                    bytes: 0,
+                    plain: true,
                     waits: false,
                     touched: false,
                     broken: false,
@@ -165,6 +170,8 @@ impl Outbox {
                 if !std::mem::replace(&mut slot.waits, true) {
                     self.waiting.push(at);
                 }
+                slot.bytes += frame.len() as u64;
+                slot.plain &= frame.is_plain();
                 slot.pending.push(frame);
             }
             Route::Worker(w) => {
@@ -228,64 +235,60 @@ impl Slot {
 
     /// Sends what is pending. What does not fit is dropped: the only overload drop.
     fn transmit(&mut self, io: &mut Io, counters: &mut Counters) {
-        let mut pending = std::mem::take(&mut self.pending);
-        if !pending.iter().all(|f| offload::can(self.caps, f)) {
-            return self.transmit_finished(pending, io, counters);
+        let plain = std::mem::replace(&mut self.plain, true);
+        if !plain && !self.pending.iter().all(|f| offload::can(self.caps, f)) {
+            self.finish(io, counters);
         }
-        self.send(&mut pending, io, counters);
+        self.send(io, counters);
     }
 
-    /// The same for a batch in which some frame wants more than the device can do.
+    /// Does what the device cannot, where some frame wants more than that. Sends all but the last of what
+    /// comes of it.
     #[cold]
-    fn transmit_finished(&mut self, pending: Batch, io: &mut Io, counters: &mut Counters) {
+    fn finish(&mut self, io: &mut Io, counters: &mut Counters) {
         let (port, caps) = (self.port, self.caps);
-        let mut ready = Batch::new();
-        for frame in pending {
-            if ready.is_full() {
-                self.send(&mut ready, io, counters);
-            }
-            if offload::can(caps, &frame) {
-                ready.push(frame);
-                continue;
-            }
+        self.bytes = 0;
+        for frame in std::mem::take(&mut self.pending) {
             let mut pieces = 0;
-            let result = offload::finish(frame, caps, io, &mut |piece, io| {
-                if ready.is_full() {
-                    self.send(&mut ready, io, counters);
+            let mut ready = |piece: Frame, io: &mut Io| {
+                if self.pending.is_full() {
+                    self.send(io, counters);
                 }
-                ready.push(piece);
+                self.bytes += piece.len() as u64;
+                self.pending.push(piece);
                 pieces += 1;
-            });
-            if let Err(reason) = result {
+            };
+            if offload::can(caps, &frame) {
+                ready(frame, io);
+            } else if let Err(reason) = offload::finish(frame, caps, io, &mut ready) {
                 counters.drops(port, Tx, reason, 1);
                 pieces += 1;
             }
             counters.add(port, Field::Segmented, pieces - 1);
         }
-        self.send(&mut ready, io, counters);
     }
 
-    fn send(&mut self, batch: &mut Batch, io: &mut Io, counters: &mut Counters) {
-        let (mut frames, mut bytes) = (batch.len() as u64, batch.iter().map(|f| f.len() as u64).sum::<u64>());
+    fn send(&mut self, io: &mut Io, counters: &mut Counters) {
+        let (mut frames, mut bytes) = (self.pending.len() as u64, std::mem::take(&mut self.bytes));
         if frames == 0 {
             return;
         }
         let mut refused = DropReason::PortGone;
         if !self.broken {
             refused = DropReason::TxFull;
-            let mut result = self.queue.send(batch, io);
-            if result.is_ok() && !batch.is_empty() {
+            let mut result = self.queue.send(&mut self.pending, io);
+            if result.is_ok() && !self.pending.is_empty() {
                 // Full: take back what the device has finished with, and try once more.
                 frames -= self.tally(io, counters);
                 self.flush(io, counters);
-                result = self.queue.send(batch, io);
+                result = self.queue.send(&mut self.pending, io);
             }
             if let Err(e) = result {
                 self.fail(&e);
                 refused = DropReason::PortGone;
             }
         }
-        for frame in batch.drain(..) {
+        for frame in self.pending.drain(..) {
             frames -= 1;
             bytes -= frame.len() as u64;
             discard(frame, self.port, refused, io, counters);

@@ -10,7 +10,6 @@ use crate::outbox::{Outbox, Slot};
 use crate::readiness::Readiness;
 use crate::thread::Doorbell;
 use arc_swap::{ArcSwap, Cache};
-use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -247,26 +246,22 @@ fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Count
     received
 }
 
-/// Decides for a whole batch and does it. Headers, and what the tables say of them, are fetched for all
-/// frames before the first is decided.
+/// Decides for a whole batch and does it. Where the table of stations is larger than what stays near the
+/// processor, what it says of all frames is fetched before the first is decided.
 fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
     let Some(ingress) = exec.snap.ingress(port) else {
         return batch.drain(..).for_each(|frame| exec.drop_rx(frame, port, DropReason::NotForwarding));
     };
-    let mut keys: ArrayVec<_, BATCH> = ArrayVec::new();
-    for frame in batch.iter() {
-        keys.push(key_of(port, frame));
-    }
     if prefetch_pays(&ingress) {
-        keys.iter().flatten().for_each(|key| prefetch(key, &ingress));
+        batch.iter().for_each(|frame| prefetch(frame.bytes(), &ingress));
     }
-    for (frame, key) in batch.drain(..).zip(&keys) {
-        match key {
+    for frame in batch.drain(..) {
+        match key_of(port, &frame) {
             Ok(key) => {
-                let verdict = decide(key, &ingress, now, Effects::Allow);
-                exec.run(frame, key, &verdict, &ingress);
+                let verdict = decide(&key, &ingress, now, Effects::Allow);
+                exec.run(frame, &key, &verdict, &ingress);
             }
-            Err(reason) => exec.drop_rx(frame, port, *reason),
+            Err(reason) => exec.drop_rx(frame, port, reason),
         }
         if !exec.patched.is_empty() {
             cross(exec, now);
@@ -296,10 +291,10 @@ fn cross(exec: &mut Exec<'_>, now: Now) {
 }
 
 /// What is decided by, if the frame and its metadata make sense.
-#[inline]
+#[inline(always)]
 fn key_of(port: PortIdx, frame: &Frame) -> Result<FlowKey, DropReason> {
     let key = FlowKey::extract(port, frame.bytes())?;
-    if frame.has_offload() && !offload::spares_tags(frame.offload(), &key) {
+    if frame.has_offload() && !offload::spares_tags(frame.offload(), key) {
         return Err(DropReason::BadOffload);
     }
     Ok(key)

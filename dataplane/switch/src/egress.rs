@@ -34,6 +34,15 @@ impl Retag {
 /// The reason for the drop, to be counted at the egress port.
 #[inline(always)]
 pub fn egress(key: &FlowKey, class: &Class, port: &PortTable) -> Result<Retag, DropReason> {
+    // Nearly every frame: no tag when it came, none when it goes.
+    if key.outer.is_none() && port.bare == Some(class.vlan) {
+        return Ok(Retag::Keep);
+    }
+    retag(key, class, port)
+}
+
+#[inline]
+fn retag(key: &FlowKey, class: &Class, port: &PortTable) -> Result<Retag, DropReason> {
     let bare = if class.tagged { Retag::Pop } else { Retag::Keep };
     // The tag that the attached side sees first if ours is not there.
     let exposed = if class.tagged { key.inner } else { key.outer };

@@ -59,8 +59,10 @@ pub fn prefetch_pays(ingress: &Ingress<'_>) -> bool {
 
 /// Begins to fetch what deciding will read, for a frame that is to be decided soon.
 #[inline]
-pub fn prefetch(key: &FlowKey, ingress: &Ingress<'_>) {
-    if let Some(vlan) = ingress.port.likely_vlan(key) {
+pub fn prefetch(frame: &[u8], ingress: &Ingress<'_>) {
+    if let Ok(key) = FlowKey::extract(ingress.index, frame)
+        && let Some(vlan) = ingress.port.likely_vlan(key.outer)
+    {
         ingress.bridge.fdb.prefetch(FdbKey::new(vlan, key.src));
         ingress.bridge.fdb.prefetch(FdbKey::new(vlan, key.dst));
     }

@@ -4,11 +4,13 @@
 //! change at its next pass and never in the middle of one. Only ports that are open and attached to their
 //! workers are in it: a configured port that could not be opened does not exist here.
 
-use crate::{Fdb, FlowKey};
+use crate::Fdb;
 use std::collections::HashMap;
 use std::sync::Arc;
 use vsw_config::{Config, Port, VlanMode};
 use vsw_types::{Generation, Name, PortIdx, VlanId, VlanSet};
+use vsw_wire::eth::ethertype;
+use vsw_wire::vlan::Tag;
 
 const VIDS: usize = 4096;
 
@@ -42,6 +44,12 @@ pub struct PortTable {
     pub name: Name,
     pub bridge: u16,
     pub mode: Mode,
+    /// The VLAN of frames that come in without a tag (PVID, IEEE 802.1Q-2022, 6.9), and the tag that they have
+    /// where they leave tagged. `None`: they are not carried.
+    pub pvid: Option<VlanId>,
+    pub pvid_tag: Tag,
+    /// The VLAN whose frames leave without a tag: those that came without one leave as they are.
+    pub bare: Option<VlanId>,
     pub isolated: bool,
     /// Most stations remembered behind it.
     pub mac_limit: u32,
@@ -78,6 +86,31 @@ impl From<&VlanMode> for Mode {
     }
 }
 
+impl Mode {
+    fn pvid(&self) -> Option<VlanId> {
+        match self {
+            Self::Access(vlan) | Self::Qinq { service: vlan, customers: None } => Some(*vlan),
+            Self::Trunk { native, .. } => *native,
+            Self::Qinq { .. } => None,
+        }
+    }
+
+    fn pvid_tag(&self) -> Tag {
+        let vid = self.pvid().map_or(0, VlanId::get);
+        match self {
+            Self::Qinq { .. } => Tag::new(ethertype::STAG, vid),
+            _ => Tag::customer(vid),
+        }
+    }
+
+    fn bare(&self) -> Option<VlanId> {
+        match self {
+            Self::Trunk { native_tagged: true, .. } => None,
+            _ => self.pvid(),
+        }
+    }
+}
+
 /// Where frames come in: a port of a snapshot, and its bridge. The same for all frames of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Ingress<'a> {
@@ -90,8 +123,8 @@ pub struct Ingress<'a> {
 impl PortTable {
     /// The VLAN that a frame is in if it is admitted: a guess, for fetching ahead.
     #[inline]
-    pub(crate) fn likely_vlan(&self, key: &FlowKey) -> Option<VlanId> {
-        match (&self.mode, key.outer) {
+    pub(crate) fn likely_vlan(&self, outer: Option<Tag>) -> Option<VlanId> {
+        match (&self.mode, outer) {
             (Mode::Access(vlan) | Mode::Qinq { service: vlan, .. }, _) => Some(*vlan),
             (Mode::Trunk { .. }, Some(tag)) if tag.vid() != 0 => VlanId::from_vid(tag.vid()),
             (Mode::Trunk { native, .. }, _) => *native,
@@ -134,10 +167,14 @@ impl Snapshot {
                         .and_then(|_| index(peer)),
                     _ => None,
                 };
+                let mode = Mode::from(&port.vlans);
                 ports[slot] = Some(PortTable {
                     name: (*name).clone(),
                     bridge: number as u16,
-                    mode: Mode::from(&port.vlans),
+                    pvid: mode.pvid(),
+                    pvid_tag: mode.pvid_tag(),
+                    bare: mode.bare(),
+                    mode,
                     isolated: port.isolated,
                     mac_limit: port.mac_limit.unwrap_or(u32::MAX),
                     patch,

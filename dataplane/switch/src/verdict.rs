@@ -29,8 +29,8 @@ pub struct Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub action: Action,
-    /// `None` when it was dropped before it had a VLAN.
-    pub class: Option<Class>,
+    /// Means nothing when the frame was dropped before it had a VLAN.
+    pub class: Class,
     /// What learning its source did.
     pub learned: Learned,
 }

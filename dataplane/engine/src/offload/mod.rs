@@ -128,7 +128,7 @@ fn join(frame: &Frame, frames: &mut FrameCache) -> Result<Frame, DropReason> {
 
 /// Whether the checksum to be finished lies behind the tags that decide where the frame goes. One that is
 /// written over a tag, after the decision, would put the frame into a VLAN of its sender's choice.
-pub(crate) fn spares_tags(offload: Offload, key: &FlowKey) -> bool {
+pub(crate) fn spares_tags(offload: Offload, key: FlowKey) -> bool {
     let tags = usize::from(key.outer.is_some()) + usize::from(key.inner.is_some());
     match offload.csum {
         Csum::Partial { start, .. } => start as usize >= eth::HEADER_LEN + tags * vlan::TAG_LEN,
@@ -137,7 +137,7 @@ pub(crate) fn spares_tags(offload: Offload, key: &FlowKey) -> bool {
 }
 
 /// Bytes of the longest frame that a frame to be cut will become, as far as its own headers tell.
-#[inline]
+#[inline(always)]
 pub fn longest_cut(frame: &Frame) -> usize {
     let offload = frame.offload();
     let (Some(gso), Csum::Partial { start, .. }) = (offload.gso, offload.csum) else { return frame.len() };

@@ -18,56 +18,54 @@ pub(super) fn run(walk: &mut Walk<'_>) -> Step {
     if walk.key.dst.number() & !0xf == RESERVED {
         return Step::Drop(DropReason::ReservedAddress);
     }
-    match classify(walk.key, walk.ingress.port) {
-        Ok(class) => {
-            walk.verdict.class = Some(class);
-            Step::Next
-        }
-        Err(reason) => Step::Drop(reason),
+    // Most frames have no tag; what the port says of those was compiled beforehand.
+    let port = walk.ingress.port;
+    let class = match (walk.key.outer, port.pvid) {
+        (None, Some(vlan)) => Class { vlan, tag: port.pvid_tag, tagged: false },
+        (None, None) => return Step::Drop(no_pvid(port)),
+        (Some(tag), _) => match tagged(*walk.key, tag, port) {
+            Ok(class) => class,
+            Err(reason) => return Step::Drop(reason),
+        },
+    };
+    walk.verdict.class = class;
+    Step::Next
+}
+
+fn no_pvid(port: &PortTable) -> DropReason {
+    match port.mode {
+        Mode::Qinq { .. } => DropReason::CvlanNotAllowed,
+        _ => DropReason::NoNativeVlan,
     }
 }
 
-#[inline(always)]
-fn classify(key: &FlowKey, port: &PortTable) -> Result<Class, DropReason> {
+fn tagged(key: FlowKey, tag: Tag, port: &PortTable) -> Result<Class, DropReason> {
     match &port.mode {
-        Mode::Access(vlan) => match key.outer {
-            None => Ok(untagged(*vlan)),
-            Some(tag) if tag.vid() == 0 => priority_tagged(key, tag, *vlan),
-            Some(_) => Err(DropReason::TaggedOnAccess),
-        },
-        Mode::Trunk { allowed, native, .. } => match key.outer {
-            None => native.map(untagged).ok_or(DropReason::NoNativeVlan),
-            Some(tag) if tag.vid() == 0 => priority_tagged(key, tag, native.ok_or(DropReason::NoNativeVlan)?),
-            Some(tag) => match VlanId::from_vid(tag.vid()) {
-                Some(vlan) if allowed.contains(vlan) => Ok(Class { vlan, tag, tagged: true }),
-                _ => Err(DropReason::VlanNotAllowed),
-            },
-        },
-        Mode::Qinq { service, customers } => {
-            let carried = match (customers, key.outer) {
-                (None, _) => true,
-                (Some(set), Some(tag)) => VlanId::from_vid(tag.vid()).is_some_and(|v| set.contains(v)),
-                (Some(_), None) => false,
-            };
-            if !carried {
-                return Err(DropReason::CvlanNotAllowed);
-            }
-            // The customer's priority is the service's (IEEE 802.1Q-2022, 6.9.4, as a default).
-            let tci = key.outer.map_or(0, |t| t.tci() & 0xf000);
-            let tag = Tag::new(ethertype::STAG, tci).with_vid(service.get());
-            Ok(Class { vlan: *service, tag, tagged: false })
+        Mode::Access(vlan) if tag.vid() == 0 => priority_tagged(&key, tag, *vlan),
+        Mode::Access(_) => Err(DropReason::TaggedOnAccess),
+        Mode::Trunk { native, .. } if tag.vid() == 0 => {
+            priority_tagged(&key, tag, native.ok_or(DropReason::NoNativeVlan)?)
         }
+        Mode::Trunk { allowed, .. } => match VlanId::from_vid(tag.vid()) {
+            Some(vlan) if allowed.contains(vlan) => Ok(Class { vlan, tag, tagged: true }),
+            _ => Err(DropReason::VlanNotAllowed),
+        },
+        Mode::Qinq { service, customers: None } => Ok(service_class(*service, tag)),
+        Mode::Qinq { service, customers: Some(set) } => match VlanId::from_vid(tag.vid()) {
+            Some(customer) if set.contains(customer) => Ok(service_class(*service, tag)),
+            _ => Err(DropReason::CvlanNotAllowed),
+        },
     }
 }
 
-#[inline]
-fn untagged(vlan: VlanId) -> Class {
-    Class { vlan, tag: Tag::customer(vlan.get()), tagged: false }
+/// The customer's priority is the service's (IEEE 802.1Q-2022, 6.9.4, as a default).
+fn service_class(service: VlanId, customer: Tag) -> Class {
+    let tag = Tag::new(ethertype::STAG, customer.tci() & 0xf000).with_vid(service.get());
+    Class { vlan: service, tag, tagged: false }
 }
 
 /// VID 0 carries a priority and no VLAN: such a frame counts as untagged and keeps its priority. With a
 /// second tag behind, taking the first off would let the sender choose any VLAN.
-#[inline]
 fn priority_tagged(key: &FlowKey, tag: Tag, vlan: VlanId) -> Result<Class, DropReason> {
     if key.inner.is_some() {
         return Err(DropReason::NestedTag);

@@ -6,13 +6,11 @@ use vsw_types::DropReason;
 
 #[inline(always)]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
-    let (Some(class), ingress, dst) = (walk.verdict.class, walk.ingress, walk.key.dst) else {
-        return Step::Next;
-    };
+    let (vlan, ingress, dst) = (walk.verdict.class.vlan, walk.ingress, walk.key.dst);
     if dst.is_group() {
         return Step::Next; // flood, as the verdict says from the beginning
     }
-    let Some(to) = ingress.bridge.fdb.lookup(FdbKey::new(class.vlan, dst)) else { return Step::Next };
+    let Some(to) = ingress.bridge.fdb.lookup(FdbKey::new(vlan, dst)) else { return Step::Next };
     if to == ingress.index {
         return Step::Drop(DropReason::Hairpin);
     }

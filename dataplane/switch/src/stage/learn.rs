@@ -5,8 +5,8 @@ use crate::{Effects, FdbKey};
 
 #[inline(always)]
 pub(super) fn run(walk: &mut Walk<'_>) -> Step {
-    if let (Some(class), Effects::Allow) = (walk.verdict.class, walk.effects) {
-        let key = FdbKey::new(class.vlan, walk.key.src);
+    if walk.effects == Effects::Allow {
+        let key = FdbKey::new(walk.verdict.class.vlan, walk.key.src);
         let ingress = walk.ingress;
         walk.verdict.learned = ingress.bridge.fdb.learn(key, ingress.index, ingress.port.mac_limit, walk.now);
     }

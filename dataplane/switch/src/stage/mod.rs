@@ -7,8 +7,9 @@ mod admit;
 mod forward;
 mod learn;
 
-use crate::{Action, Effects, FlowKey, Ingress, Learned, Verdict};
-use vsw_types::{DropReason, Now};
+use crate::{Action, Class, Effects, FlowKey, Ingress, Learned, Verdict};
+use vsw_types::{DropReason, Now, VlanId};
+use vsw_wire::vlan::Tag;
 
 /// One step of the decision.
 pub struct Stage {
@@ -50,7 +51,9 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     #[inline]
     pub fn new(key: &'a FlowKey, ingress: &'a Ingress<'a>, now: Now, effects: Effects) -> Self {
-        let verdict = Verdict { action: Action::Flood, class: None, learned: Learned::Known };
+        let vlan = VlanId::DEFAULT;
+        let class = Class { vlan, tag: Tag::customer(vlan.get()), tagged: false };
+        let verdict = Verdict { action: Action::Flood, class, learned: Learned::Known };
         Self { key, ingress, now, effects, verdict }
     }
 }
