@@ -68,8 +68,9 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 13] = [
+const BENCHES: [Bench; 14] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
+    Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
     Bench { group: "micro", name: "fdb",        run: micro::fdb,      about: "looking up and learning stations" },
     Bench { group: "micro", name: "steps",      run: micro::steps,    about: "the other steps of a frame's way" },
     Bench { group: "deps",  name: "parse",      run: deps::parse,     about: "reading headers: ours, pnet_packet, etherparse" },

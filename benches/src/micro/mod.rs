@@ -6,7 +6,7 @@ mod pass;
 mod steps;
 
 pub(crate) use fdb::fdb;
-pub(crate) use pass::pass;
+pub(crate) use pass::{pass, stations};
 pub(crate) use steps::{frame, steps};
 
 /// Numbers that look like chance and are the same every time (SplitMix64).

@@ -17,15 +17,38 @@ use vsw_switch::{Fdb, Snapshot};
 use vsw_types::{Direction, Name, Now, PortIdx};
 
 /// Stations that are more than any of these benchmarks has.
-const LIMIT: u32 = 1 << 18;
+const LIMIT: u32 = 1 << 20;
 
-/// Frames both ways between pairs of stations, half of them behind each port.
+/// Frames both ways between one pair of stations.
 pub(crate) fn pass(effort: Effort) -> Result<Vec<Row>> {
-    let pool = FramePool::leak(PoolSize { small: 4096, large: 8 })?;
-    let one = |stations: u32, name: &str| -> Result<Row> {
-        Ok(Row::alone(format!("pass, {name}"), "ns/frame", &measure(stations, pool, effort)?))
+    Ok(vec![Row::alone(ONE_PAIR, "ns/frame", &measure(2, pool()?, effort)?)])
+}
+
+const ONE_PAIR: &str = "pass, 1 pair";
+
+/// Frames both ways between many pairs, beside those between one.
+pub(crate) fn stations(effort: Effort) -> Result<Vec<Row>> {
+    let pool = pool()?;
+    let one = measure(2, pool, effort)?;
+    let many = [
+        (1_000, "1,000", None),
+        (10_000, "10,000", Some(0.7)),
+        (100_000, "100,000", None),
+        (1_000_000, "1,000,000", Some(0.35)),
+    ];
+    let row = |(stations, name, goal): (u32, &str, Option<f64>)| -> Result<Row> {
+        let row = Row::alone(format!("pass, {name} stations"), "ns/frame", &measure(stations, pool, effort)?);
+        let row = row.beside_cost(ONE_PAIR, &one);
+        Ok(match goal {
+            Some(goal) => row.goal_ratio(goal),
+            None => row,
+        })
     };
-    Ok(vec![one(2, "1 pair")?, one(1_000, "1,000 stations")?, one(100_000, "100,000 stations")?])
+    many.into_iter().map(row).collect()
+}
+
+fn pool() -> Result<&'static FramePool> {
+    Ok(FramePool::leak(PoolSize { small: 4096, large: 8 })?)
 }
 
 fn measure(stations: u32, pool: &'static FramePool, effort: Effort) -> Result<Sample> {
