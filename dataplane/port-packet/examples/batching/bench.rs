@@ -10,8 +10,7 @@ use rustix::thread::{CpuSet, UnshareFlags, sched_getaffinity, sched_setaffinity}
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
 
-/// Messages of one system call, or of one submission.
-pub(crate) const BATCH: usize = 32;
+pub(crate) use vsw_mem::BATCH;
 
 /// Moves so many frames.
 pub(crate) type Step = Box<dyn FnMut(usize) -> io::Result<()>>;
@@ -20,7 +19,8 @@ pub(crate) type Step = Box<dyn FnMut(usize) -> io::Result<()>>;
 pub(crate) struct Variant {
     /// Puts frames into the queue that `run` empties; none for variants that send.
     pub(crate) fill: Option<Step>,
-    /// What is timed. Fails when not all frames were moved, or not whole.
+    /// What is timed. Fails when not all frames were moved, or not whole. For no frames, which is not
+    /// timed: fails unless the last batch of what was received is what was sent.
     pub(crate) run: Step,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Group {
 struct Row {
     name: &'static str,
     variant: Result<Variant, io::Error>,
-    /// ns of CPU time a frame, one value a round, sorted at the end.
+    /// ns of CPU time a frame, one value a round.
     run: Vec<f64>,
     fill: Vec<f64>,
 }
@@ -83,27 +83,20 @@ impl Group {
             "  {:<54} {:>8} {:>15} {:>7} {:>8} {:>9}",
             "variant", "ns/frame", "least - most", "Mpps", "to first", "filler ns"
         );
-        let mut first = None;
-        for row in &mut self.rows {
-            match &row.variant {
-                Err(e) => println!("  {:<54} not measured: {e}", row.name),
-                Ok(_) => {
-                    let ns = median(&mut row.run);
-                    let spread =
-                        format!("{:.0} - {:.0}", row.run[0], row.run.last().copied().unwrap_or_default());
-                    let fill = if row.fill.is_empty() {
-                        "-".to_owned()
-                    } else {
-                        format!("{:.0}", median(&mut row.fill))
-                    };
-                    let to_first = ns / *first.get_or_insert(ns);
-                    let mpps = 1e3 / ns;
-                    println!(
-                        "  {:<54} {ns:>8.0} {spread:>15} {mpps:>7.2} {to_first:>8.2} {fill:>9}",
-                        row.name
-                    );
-                }
+        let first = self.rows.first().map(|row| row.run.clone()).unwrap_or_default();
+        for Row { name, variant, run, fill } in &mut self.rows {
+            if let Err(e) = variant {
+                println!("  {name:<54} not measured: {e}");
+                continue;
             }
+            // Round by round: what disturbs one disturbs its neighbours.
+            let mut ratios: Vec<f64> = run.iter().zip(&first).map(|(own, first)| own / first).collect();
+            let ratio = if ratios.is_empty() { f64::NAN } else { median(&mut ratios) };
+            let fill = if fill.is_empty() { "-".to_owned() } else { format!("{:.0}", median(fill)) };
+            let ns = median(run);
+            let spread = format!("{:.0} - {:.0}", run[0], run[run.len() - 1]);
+            let mpps = 1e3 / ns;
+            println!("  {name:<54} {ns:>8.0} {spread:>15} {mpps:>7.2} {ratio:>8.2} {fill:>9}");
         }
     }
 }
@@ -126,6 +119,7 @@ impl Variant {
             cpus.measured()?;
             run += timed(&mut self.run, section)?;
         }
+        (self.run)(0)?;
         let each = |ns: i64| ns as f64 / (section * sections) as f64;
         Ok((each(run), self.fill.is_some().then(|| each(fill))))
     }

@@ -1,8 +1,7 @@
-//! The two frames that are moved, and where they lie in memory.
+//! The frames that are moved, and where they lie in memory.
 
-use crate::bench::BATCH;
 use std::io;
-use vsw_mem::{LARGE, SMALL_DATA};
+use vsw_mem::{BATCH, LARGE, SMALL_DATA};
 use vsw_port::vnet;
 
 /// Bytes of the frame that is to be cut: 44 segments of 1460 bytes behind headers of 54.
@@ -20,49 +19,36 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// 64 bytes of an EtherType for experiments, with nothing to offload.
-    pub(crate) fn small() -> Self {
-        let mut bytes = vec![0; 64];
+    /// So many bytes of an EtherType for experiments, with nothing to offload.
+    pub(crate) fn plain(len: usize) -> Self {
+        let mut bytes = vec![0x5a; len];
         addresses(&mut bytes, 0x88b5);
         Self { header: [0; vnet::LEN], bytes }
     }
 
-    /// A TCP segment of 64 KB to be cut by who sends it on, without its checksums.
+    /// A TCP segment of 64 KB to be cut by who sends it on; as much of its headers as the kernel reads.
     pub(crate) fn large() -> Self {
         let mut bytes = vec![0x5a; GSO_LEN];
         addresses(&mut bytes, 0x0800);
-        let ip_len = (GSO_LEN - 14) as u16;
-        bytes[14..34].copy_from_slice(&[
-            0x45,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0x40,
-            0,
-            64,
-            libc::IPPROTO_TCP as u8,
-            0,
-            0,
-            10,
-            0,
-            0,
-            1,
-            10,
-            0,
-            0,
-            2,
-        ]);
-        bytes[16..18].copy_from_slice(&ip_len.to_be_bytes());
-        bytes[34..54].fill(0);
-        (bytes[46], bytes[47]) = (5 << 4, 0x10); // 20 bytes; ACK
+        bytes[14..54].fill(0);
+        (bytes[14], bytes[23]) = (0x45, libc::IPPROTO_TCP as u8); // version 4, 20 bytes
+        bytes[16..18].copy_from_slice(&((GSO_LEN - 14) as u16).to_be_bytes());
+        bytes[46] = 5 << 4; // 20 bytes
         let mut header = [0; vnet::LEN];
         (header[0], header[1]) = (NEEDS_CSUM, GSO_TCPV4);
         for (at, value) in [(2, HEADERS), (4, MSS), (6, 34), (8, 16)] {
             header[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
         }
         Self { header, bytes }
+    }
+
+    /// What is measured: a name, the frame, and how many of it wait in a queue, `depth` of the short ones.
+    pub(crate) fn all(depth: usize) -> [(&'static str, Self, usize); 3] {
+        [
+            ("64-byte frames", Self::plain(64), depth),
+            ("1514-byte frames", Self::plain(1514), depth),
+            ("64 KB frames (TCPv4, 44 segments)", Self::large(), depth.min(64)),
+        ]
     }
 
     pub(crate) fn is_small(&self) -> bool {
@@ -86,7 +72,7 @@ pub(crate) enum Layout {
     One,
 }
 
-/// Buffers for a batch of frames, each with the header and the frame in it.
+/// Buffers for a batch of frames: with the header and the frame in each to send them, empty to receive.
 pub(crate) struct Slots {
     memory: Vec<u8>,
     iovecs: Vec<Vec<libc::iovec>>,
@@ -119,8 +105,10 @@ impl Slots {
         };
         let mut memory = vec![0; SLOT * BATCH];
         let slots = memory.chunks_exact_mut(SLOT).map(|slot| {
-            slot[header_at..header_at + header_len].copy_from_slice(&frame.header[..header_len]);
-            slot[SMALL_AT..SMALL_AT + len].copy_from_slice(&frame.bytes);
+            if !receive {
+                slot[header_at..header_at + header_len].copy_from_slice(&frame.header[..header_len]);
+                slot[SMALL_AT..SMALL_AT + len].copy_from_slice(&frame.bytes);
+            }
             let parts = parts.iter().filter(|(_, len)| *len > 0);
             let iovec = |&(at, len): &(usize, usize)| libc::iovec {
                 iov_base: slot[at..].as_mut_ptr().cast(),
@@ -135,11 +123,6 @@ impl Slots {
     /// Buffers of message `i`, which the kernel may read or write as long as `self` is there.
     pub(crate) fn iovecs(&mut self, i: usize) -> &mut [libc::iovec] {
         &mut self.iovecs[i % BATCH]
-    }
-
-    /// Forgets what is in the slots, before receiving.
-    pub(crate) fn clear(&mut self) {
-        self.memory.fill(0);
     }
 
     /// Fails unless every slot has the frame and its header.

@@ -1,7 +1,7 @@
 //! Ways to move frames between a packet socket on a veth and user space, compared.
 //!
-//! `cargo run --release -p vsw-port-packet --example batching [ROUNDS [DEPTH]]`, as root, with iproute2. What is
-//! timed, and how, is told in `bench`. Every variant has a veth pair in a network namespace of its own.
+//! `cargo run --release -p vsw-port-packet --example batching [ROUNDS [DEPTH]]`, as root, with iproute2.
+//! What is timed, and how, is told in `bench`. Every variant has a veth pair in a network namespace of its own.
 //! Both ends drop what they receive by a tcx program behind the sockets, as the port does it: a frame that
 //! is sent runs through the veth and up to that program in the sender's system call, the same for all.
 #![allow(unsafe_code)] // system calls that no safe library has
@@ -90,8 +90,10 @@ fn recvmmsg(frame: &Frame, header_len: usize, layout: Layout) -> io::Result<Vari
     let socket = veth.socket(header_len > 0)?;
     let mut messages = Messages::new(frame, header_len, layout, true);
     veth.receiver(frame, move |frames| {
-        (0..frames / BATCH).try_for_each(|_| messages.receive(&socket))?;
-        messages.slots.check()
+        if frames == 0 {
+            return messages.slots.check();
+        }
+        (0..frames / BATCH).try_for_each(|_| messages.receive(&socket))
     })
 }
 
@@ -102,6 +104,9 @@ fn uring_receive(frame: &Frame) -> io::Result<Variant> {
     let mut uring = Uring::new(&socket, BATCH as u32, true)?;
     veth.receiver(frame, move |frames| {
         let _alive = &socket;
+        if frames == 0 {
+            return messages.slots.check();
+        }
         for _ in 0..frames / BATCH {
             let flags = libc::MSG_DONTWAIT as u32;
             let one = |i| opcode::RecvMsg::new(uring.fd(), messages.prepare(i)).flags(flags).build();
@@ -109,7 +114,7 @@ fn uring_receive(frame: &Frame) -> io::Result<Variant> {
             // SAFETY: messages and buffers stay where they are until all requests are done.
             unsafe { uring.run(&entries, messages.slots.len) }?;
         }
-        messages.slots.check()
+        Ok(())
     })
 }
 
@@ -128,6 +133,7 @@ fn ring_receive(frame: &Frame, version: Version, vnet: bool) -> io::Result<Varia
     let run = move |frames| {
         let _alive = &socket;
         match version {
+            _ if frames == 0 => to.check(vnet),
             Version::V2 => ring.receive_v2(frames, &mut to),
             Version::V3 => ring.receive_v3(frames, &mut to),
         }
@@ -144,11 +150,13 @@ fn short_slots(frame: &Frame) -> io::Result<Variant> {
     socket::bind(&socket, veth.near, true)?;
     let mut messages = Messages::new(frame, HEADER, Layout::Headroom, true);
     veth.receiver(frame, move |frames| {
-        for _ in 0..frames / BATCH {
-            ring.pass_copies(BATCH)?;
-            messages.receive(&socket)?;
+        if frames == 0 {
+            return messages.slots.check();
         }
-        messages.slots.check()
+        (0..frames / BATCH).try_for_each(|_| {
+            ring.pass_copies(BATCH)?;
+            messages.receive(&socket)
+        })
     })
 }
 
@@ -192,7 +200,7 @@ fn ring_send(frame: &Frame, bypass: bool) -> io::Result<Variant> {
 
 /// Prints how long a batch takes from before it is sent until all of it is read, by busy waiting.
 fn latency(name: &str, make: impl FnOnce(&Frame) -> io::Result<Variant>) -> io::Result<()> {
-    let frame = Frame::small();
+    let frame = Frame::plain(64);
     let mut variant = bench::alone(|| make(&frame))?;
     let mut times = Vec::new();
     for _ in 0..200 {
@@ -207,7 +215,7 @@ fn latency(name: &str, make: impl FnOnce(&Frame) -> io::Result<Variant>) -> io::
     }
     times.sort();
     println!(
-        "  {name:<46} median {:>8.0?}, longest {:>8.0?}",
+        "  {name:<54} median {:>8.0?}, longest {:>8.0?}",
         times[times.len() / 2],
         times[times.len() - 1]
     );
@@ -230,9 +238,7 @@ fn main() -> io::Result<()> {
         })
     };
     println!("Packet socket on a veth. {}", bench::TIMED);
-    for (what, frame, depth) in
-        [("64-byte frames", Frame::small(), depth), ("64 KB frames (TCPv4, 44 segments)", Frame::large(), 64)]
-    {
+    for (what, frame, depth) in Frame::all(depth) {
         use Layout::{Apart, Headroom, One};
         let f = &frame;
         let mut group = Group::new(format!("Receive, {what}"), depth);

@@ -4,13 +4,13 @@
 //! copy it out again, because frames in the ring cannot wait for their turn elsewhere. On send we copy it
 //! in; the kernel points an skb at the ring's pages. Owned by one thread.
 
-use crate::bench::BATCH;
 use crate::frames::{Frame, same, whole};
 use crate::socket::set;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use vsw_mem::BATCH;
 use vsw_port::vnet;
 
 // include/uapi/linux/if_packet.h
@@ -145,7 +145,7 @@ impl Ring {
             status.store(TP_STATUS_KERNEL, Ordering::Release);
             self.advance();
         }
-        to.check(self.header_len)
+        Ok(())
     }
 
     /// Passes over slots of frames that were too long for them and wait in the socket as a whole.
@@ -185,7 +185,7 @@ impl Ring {
             status.store(TP_STATUS_KERNEL, Ordering::Release);
             self.advance();
         }
-        to.check(self.header_len)
+        Ok(())
     }
 
     /// Sends copies of a frame, so many a system call.
@@ -226,7 +226,8 @@ impl Received {
     }
 
     /// Fails unless the frame is in all of them, with as much of its header as the kernel may not change.
-    fn check(&self, header_len: usize) -> io::Result<()> {
+    pub(crate) fn check(&self, vnet: bool) -> io::Result<()> {
+        let header_len = if vnet { vnet::LEN_LEGACY } else { 0 };
         let kept = header_len.min(2);
         self.buffers.iter().try_for_each(|buffer| {
             same(&buffer[..kept], &self.frame.header[..kept])?;

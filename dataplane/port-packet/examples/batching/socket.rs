@@ -130,7 +130,6 @@ pub(crate) fn check_sender(index: u32, frame: &Frame, run: &mut Step) -> io::Res
     let socket = open(true)?;
     bind(&socket, index, true)?;
     let mut messages = Messages::new(frame, vnet::LEN_LEGACY, Layout::Apart, true);
-    messages.slots.clear();
     run(BATCH)?;
     messages.receive(&socket)?;
     messages.slots.check()

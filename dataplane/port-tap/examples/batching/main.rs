@@ -93,6 +93,9 @@ impl Tap {
 fn receive_each(frame: &Frame, layout: Layout, depth: usize) -> io::Result<Variant> {
     let mut slots = Slots::new(frame, vnet::LEN, layout, true);
     Tap::new(depth)?.receiver(frame, move |fd, frames| {
+        if frames == 0 {
+            return slots.check();
+        }
         for i in 0..frames {
             let len = slots.len;
             let got = match slots.iovecs(i) {
@@ -104,22 +107,34 @@ fn receive_each(frame: &Frame, layout: Layout, depth: usize) -> io::Result<Varia
             };
             whole(got, len)?;
         }
-        slots.check()
+        Ok(())
     })
 }
 
-/// Reads into a buffer for frames of any length; what is short is copied out of it.
-fn receive_copied(frame: &Frame, depth: usize) -> io::Result<Variant> {
-    let mut large = vec![0_u8; vnet::LEN + vsw_mem::MAX_FRAME];
-    let mut small = vec![[0_u8; vnet::LEN + vsw_mem::SMALL_DATA]; BATCH];
+/// Reads into a buffer for frames of any length, and copies the beginning to a small one. Only a frame that
+/// is longer needs another buffer for the next.
+fn receive_large(frame: &Frame, depth: usize) -> io::Result<Variant> {
+    const SMALL: usize = vnet::LEN + vsw_mem::SMALL_DATA;
+    let mut large = vec![vec![0_u8; vnet::LEN + vsw_mem::MAX_FRAME]; BATCH];
+    let mut small = vec![[0_u8; SMALL]; BATCH];
     let expected = [&frame.header[..], &frame.bytes].concat();
     Tap::new(depth)?.receiver(frame, move |fd, frames| {
-        for i in 0..frames {
-            let n = rustix::io::read(fd, &mut large)?;
-            whole(n as isize, expected.len())?;
-            small[i % BATCH][..n].copy_from_slice(&large[..n]);
+        if frames == 0 {
+            let (head, rest) = expected.split_at(expected.len().min(SMALL));
+            small.iter().try_for_each(|s| same(&s[..head.len()], head))?;
+            return same(&large[0][head.len()..expected.len()], rest);
         }
-        small.iter().try_for_each(|s| same(&s[..expected.len()], &expected))
+        let mut at = 0;
+        for i in 0..frames {
+            let n = rustix::io::read(fd, &mut large[at])?;
+            whole(n as isize, expected.len())?;
+            let head = n.min(SMALL);
+            small[i % BATCH][..head].copy_from_slice(&large[at][..head]);
+            if n > head {
+                at = (at + 1) % BATCH;
+            }
+        }
+        Ok(())
     })
 }
 
@@ -212,10 +227,12 @@ fn receive_batch(frame: &Frame, layout: Layout, known: Known, depth: usize) -> i
     let tap = Tap::new(depth)?;
     let slots = Slots::new(frame, vnet::LEN, layout, true);
     let mut requests = Requests::new(&tap.fd, slots, true, known)?;
-    tap.receiver(frame, move |_, frames| {
-        requests.run(frames)?;
-        requests.slots.check()
-    })
+    tap.receiver(
+        frame,
+        move |_, frames| {
+            if frames == 0 { requests.slots.check() } else { requests.run(frames) }
+        },
+    )
 }
 
 fn send_batch(frame: &Frame, layout: Layout, known: Known, depth: usize) -> io::Result<Variant> {
@@ -230,25 +247,24 @@ fn receive_multishot(frame: &Frame, depth: usize) -> io::Result<Variant> {
     // Where the descriptor answers "not yet", a multishot read ends.
     may_wait(&tap.fd)?;
     let mut multishot = Multishot::new(&tap.fd, frame)?;
-    tap.receiver(frame, move |_, frames| multishot.receive(frames))
+    tap.receiver(frame, move |_, frames| match frames {
+        0 => multishot.check(),
+        frames => multishot.receive(frames),
+    })
 }
 
 fn main() -> io::Result<()> {
     let (rounds, depth) = bench::arguments();
     println!("TAP with virtio-net headers of 12 bytes. {}", bench::TIMED);
-    for (what, f, depth) in [
-        ("64-byte frames", &Frame::small(), depth),
-        ("64 KB frames (TCPv4, 44 segments)", &Frame::large(), 64),
-    ] {
+    for (what, frame, depth) in Frame::all(depth) {
+        let f = &frame;
         use Known::{File, FileAndMemory, Nothing};
         use Layout::{Apart, Headroom, One};
         let mut group = Group::new(format!("Receive, {what}"), depth);
         group.add("readv: header, small, large (port-tap)", || receive_each(f, Apart, depth));
         group.add("readv: header in headroom of small, large", || receive_each(f, Headroom, depth));
         group.add("read: one buffer", || receive_each(f, One, depth));
-        if f.is_small() {
-            group.add("read: one large buffer, copied out", || receive_copied(f, depth));
-        }
+        group.add("read: one large buffer, head copied out", || receive_large(f, depth));
         group.add("io_uring read x 32", || receive_batch(f, One, Nothing, depth));
         group.add("io_uring read x 32, file known", || receive_batch(f, One, File, depth));
         group.add("io_uring read x 32, file, memory known", || receive_batch(f, One, FileAndMemory, depth));

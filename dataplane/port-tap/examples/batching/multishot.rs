@@ -1,6 +1,5 @@
 //! io_uring's multishot read: one request that goes on reading into buffers of a ring (Linux 6.7).
 
-use crate::bench::BATCH;
 use crate::frames::{Frame, same, whole};
 use crate::uring::Uring;
 use io_uring::types::BufRingEntry;
@@ -9,6 +8,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
+use vsw_mem::BATCH;
 use vsw_mem::{LARGE, SMALL_DATA};
 use vsw_port::vnet;
 
@@ -23,6 +23,8 @@ pub(crate) struct Multishot {
     /// Bytes of a buffer.
     size: usize,
     armed: bool,
+    /// The buffer of the last frame.
+    last: usize,
     frame: Frame,
 }
 
@@ -37,16 +39,17 @@ impl Multishot {
         }?;
         let size = vnet::LEN + if frame.is_small() { SMALL_DATA } else { SMALL_DATA + LARGE };
         let memory = vec![0; size * usize::from(BUFFERS)];
-        let mut new = Self { uring, ring, memory, size, armed: false, frame: frame.clone() };
-        (0..BUFFERS).for_each(|id| new.provide(id, id));
+        let mut new = Self { uring, ring, memory, size, armed: false, last: 0, frame: frame.clone() };
+        for (id, buffer) in new.memory.chunks_exact_mut(size).enumerate() {
+            new.ring.put(id as u16, id as u16, buffer);
+        }
         new.ring.publish(BUFFERS);
         Ok(new)
     }
 
-    /// Gives buffer `id` to the kernel at place `tail` of the ring, once that is published.
-    fn provide(&mut self, id: u16, tail: u16) {
-        let buffer = &mut self.memory[usize::from(id) * self.size..][..self.size];
-        self.ring.put(tail, id, buffer);
+    /// Fails unless the last frame that came is the one sent.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        same(&self.memory[self.last * self.size + vnet::LEN..][..self.frame.bytes.len()], &self.frame.bytes)
     }
 
     pub(crate) fn receive(&mut self, frames: usize) -> io::Result<()> {
@@ -63,18 +66,15 @@ impl Multishot {
             }
             self.uring.ring.submit_and_wait(1)?;
             let mut tail = self.ring.tail();
-            while let Some(completion) = { self.uring.ring.completion().next() } {
+            for completion in self.uring.ring.completion() {
                 self.armed = cqueue::more(completion.flags());
                 match (completion.result(), cqueue::buffer_select(completion.flags())) {
                     // No buffers were left.
                     (r, None) if r == -libc::ENOBUFS => {}
                     (r, Some(id)) if r > 0 => {
                         whole(r as isize, expected)?;
-                        if left == 1 {
-                            let at = usize::from(id) * self.size + vnet::LEN;
-                            same(&self.memory[at..at + self.frame.bytes.len()], &self.frame.bytes)?;
-                        }
-                        self.provide(id, tail);
+                        self.last = usize::from(id);
+                        self.ring.put(tail, id, &mut self.memory[self.last * self.size..][..self.size]);
                         tail = tail.wrapping_add(1);
                         left =
                             left.checked_sub(1).ok_or_else(|| io::Error::other("more frames than sent"))?;
@@ -102,6 +102,7 @@ impl BufferRing {
         Self(unsafe { alloc_zeroed(LAYOUT) }.cast())
     }
 
+    /// Gives a buffer to the kernel at place `tail`, once that is published.
     fn put(&mut self, tail: u16, id: u16, buffer: &mut [u8]) {
         // SAFETY: an entry of the ring; the kernel reads only those before the tail.
         let entry = unsafe { &mut *self.0.add(usize::from(tail % BUFFERS)) };

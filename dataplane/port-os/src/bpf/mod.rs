@@ -1,8 +1,10 @@
 //! The few bpf(2) commands that ports need, without a library and without an ELF file.
 //!
-//! Programs are short and assembled by hand; each is loaded by a test. Links (BPF_LINK_CREATE) detach
+//! Programs are assembled by hand, the longer ones with [`asm`]; each is loaded by a test. Links (BPF_LINK_CREATE) detach
 //! when their descriptor is closed, so a killed process leaves nothing behind.
 //! Layouts: `union bpf_attr`, `include/uapi/linux/bpf.h`.
+
+pub mod asm;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -136,50 +138,70 @@ pub fn attach(program: BorrowedFd<'_>, ifindex: u32, to: AttachType, flags: u32)
     bpf(LINK_CREATE, &mut attr).map(owned)
 }
 
-/// A number that programs count up and we read: an array map of one 8-byte value.
+/// Numbers that programs write and we read: an array map of one value.
 #[derive(Debug)]
-pub struct Counter(OwnedFd);
+pub struct Cells {
+    map: OwnedFd,
+    len: usize,
+}
 
-impl Counter {
+impl Cells {
+    /// So many 64-bit numbers, all 0.
+    ///
     /// # Errors
     /// As [`map`].
-    pub fn new() -> io::Result<Self> {
-        map(MapType::Array, 4, 8, 1).map(Self)
+    pub fn new(len: usize) -> io::Result<Self> {
+        Ok(Self { map: map(MapType::Array, 4, 8 * len as u32, 1)?, len })
     }
 
-    /// Counts one more, atomically. Changes r1 and r2.
-    pub fn increment(&self) -> [Insn; 4] {
+    /// `dst = &cells`, in two slots.
+    pub fn address(&self, dst: u8) -> [Insn; 2] {
         const PSEUDO_MAP_VALUE: u8 = 2;
-        [
-            Insn::new(0x18, 1, PSEUDO_MAP_VALUE, 0, self.0.as_raw_fd()), // r1 = &value, in two slots
-            Insn::new(0, 0, 0, 0, 0),
-            Insn::new(0xb7, 2, 0, 0, 1), // r2 = 1
-            Insn::new(0xdb, 1, 2, 0, 0), // lock *(u64 *)r1 += r2
-        ]
+        [Insn::new(0x18, dst, PSEUDO_MAP_VALUE, 0, self.map.as_raw_fd()), Insn::new(0, 0, 0, 0, 0)]
     }
 
+    /// All of them.
+    ///
     /// # Errors
     /// What the kernel says.
-    pub fn read(&self) -> io::Result<u64> {
-        let (key, mut value) = (0_u32, 0_u64);
+    pub fn read(&self) -> io::Result<Vec<u64>> {
+        let (key, mut values) = (0_u32, vec![0_u64; self.len]);
         let mut attr = [0; 18];
-        attr[0] = self.0.as_raw_fd() as u64;
+        attr[0] = self.map.as_raw_fd() as u64;
         attr[1] = (&raw const key).addr() as u64;
-        attr[2] = (&raw mut value).expose_provenance() as u64;
+        attr[2] = values.as_mut_ptr().expose_provenance() as u64;
         bpf(MAP_LOOKUP_ELEM, &mut attr)?;
-        Ok(value)
+        Ok(values)
+    }
+
+    /// Writes all of them.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    ///
+    /// # Panics
+    /// If they are not as many.
+    pub fn write(&self, values: &[u64]) -> io::Result<()> {
+        assert_eq!(values.len(), self.len, "a number for each cell");
+        let key = 0_u32;
+        let mut attr = [0; 18];
+        attr[0] = self.map.as_raw_fd() as u64;
+        attr[1] = (&raw const key).addr() as u64;
+        attr[2] = values.as_ptr().expose_provenance() as u64;
+        bpf(MAP_UPDATE_ELEM, &mut attr).map(drop)
     }
 }
 
 /// Runs an XDP program `repeat` times, each time on a frame of its own that begins as a copy of `frame`,
 /// and does with that what the program says: BPF_F_TEST_XDP_LIVE_FRAMES, since Linux 5.18
 /// (`Documentation/bpf/bpf_prog_run.rst`). Interfaces are those of the calling thread's namespace. Blocks
-/// until all have run, on the calling thread's CPU, and then for an RCU grace period.
+/// until all have run, on the calling thread's CPU, and then for an RCU grace period. `batch` frames are made
+/// before the first of them leaves, at most 256.
 ///
 /// # Errors
 /// EINVAL for a frame shorter than an Ethernet header or longer than a page takes, and on older kernels;
 /// EINTR when a signal came.
-pub fn run_live(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<()> {
+pub fn run_live(program: BorrowedFd<'_>, frame: &[u8], repeat: u32, batch: u32) -> io::Result<()> {
     const LIVE_FRAMES: u32 = 1 << 1;
     let mut attr = [0; 18];
     attr[0] = program.as_raw_fd() as u64;
@@ -187,5 +209,6 @@ pub fn run_live(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Resul
     attr[2] = frame.as_ptr().addr() as u64;
     attr[4] = pair(repeat, 0);
     attr[8] = pair(LIVE_FRAMES, 0);
+    attr[9] = pair(batch, 0);
     bpf(PROG_TEST_RUN, &mut attr).map(drop)
 }
