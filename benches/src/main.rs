@@ -55,8 +55,8 @@ struct Effort {
 }
 
 impl Effort {
-    const QUICK: Self = Self { rounds: 3, seconds: 3, samples: 15 };
-    const FULL: Self = Self { rounds: 5, seconds: 6, samples: 51 };
+    const QUICK: Self = Self { rounds: 2, seconds: 1, samples: 15 };
+    const FULL: Self = Self { rounds: 3, seconds: 3, samples: 51 };
 }
 
 /// One benchmark.
@@ -68,7 +68,7 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 14] = [
+const BENCHES: [Bench; 16] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
     Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
     Bench { group: "micro", name: "fdb",        run: micro::fdb,      about: "looking up and learning stations" },
@@ -76,12 +76,14 @@ const BENCHES: [Bench; 14] = [
     Bench { group: "deps",  name: "parse",      run: deps::parse,     about: "reading headers: ours, pnet_packet, etherparse" },
     Bench { group: "deps",  name: "map",        run: deps::map,       about: "finding a station: ours, dashmap, a locked HashMap" },
     Bench { group: "deps",  name: "queue",      run: deps::queue,     about: "handing over: rtrb, crossbeam's queues" },
-    Bench { group: "net",   name: "tcp-tap",    run: net::tcp_tap,    about: "one TCP stream, tap to tap; the Linux bridge" },
+    Bench { group: "net",   name: "tcp-tap",    run: net::tcp_tap,    about: "one TCP stream, tap to tap; the Linux bridge, Open vSwitch" },
+    Bench { group: "net",   name: "tcp-packet", run: net::tcp_packet, about: "the same over packet ports on veth" },
+    Bench { group: "net",   name: "tcp-8",      run: net::tcp_8,      about: "eight TCP streams and a thousand idle stations, tap to tap; the Linux bridge" },
     Bench { group: "net",   name: "tcp-offload", run: net::tcp_offload, about: "what offloads bring: one TCP stream, tap to tap, with and without" },
     Bench { group: "net",   name: "afxdp-64",   run: net::afxdp_64,   about: "small frames, AF_XDP on veth; Open vSwitch" },
-    Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; the Linux bridge" },
-    Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; the Linux bridge" },
-    Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge" },
+    Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; Open vSwitch, the Linux bridge" },
+    Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; Open vSwitch, the Linux bridge" },
+    Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge, Open vSwitch" },
     Bench { group: "net",   name: "idle-16",    run: net::idle_16,    about: "CPU and memory of an idle switch of 16 ports" },
 ];
 

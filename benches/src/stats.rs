@@ -5,7 +5,11 @@
 pub(crate) struct Sample(Vec<f64>);
 
 impl Sample {
+    /// NaN is no value.
     pub(crate) fn push(&mut self, value: f64) {
+        if value.is_nan() {
+            return;
+        }
         let at = self.0.partition_point(|v| *v < value);
         self.0.insert(at, value);
     }
@@ -17,6 +21,10 @@ impl Sample {
             return f64::NAN;
         }
         (self.0[(n - 1) / 2] + self.0[n / 2]) / 2.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn min(&self) -> f64 {

@@ -8,24 +8,27 @@
 //! Thread-safety: one lab at a time.
 
 mod compare;
+mod frames;
 mod idle;
 mod lab;
 mod ovs;
 mod process;
-mod rate;
 mod stream;
+mod talk;
 mod traffic;
 mod vsw;
 
+pub(crate) use frames::{afxdp_64, packet_64, tap_64};
 pub(crate) use idle::idle_16;
-pub(crate) use rate::{afxdp_64, packet_64, tap_64};
-pub(crate) use stream::{ping_tap, tcp_offload, tcp_tap};
+pub(crate) use stream::{ping_tap, tcp_8, tcp_offload, tcp_packet, tcp_tap};
 
 use anyhow::{Result, ensure};
 
 /// Debian packages, and the program of each that is used here.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("openvswitch-switch", "ovs-vswitchd"),
+    ("openvswitch-switch-dpdk", "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"),
+    ("util-linux", "taskset"),
     ("iperf3", "iperf3"),
     ("iproute2", "ip"),
     ("ethtool", "ethtool"),

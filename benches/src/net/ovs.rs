@@ -2,29 +2,75 @@
 
 use super::lab::{Folder, Netns};
 use super::process::{Daemon, finish, is_installed};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::path::Path;
 use std::process::Command;
 
-pub(crate) const NAME: &str = "Open vSwitch AF_XDP";
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+const PLAIN: &str = "ovs-vswitchd";
+/// Debian's openvswitch-switch-dpdk puts it beside the path, for update-alternatives.
+const WITH_DPDK: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+
+/// How it meets its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// AF_XDP sockets, asked by a polling thread.
+    AfXdp,
+    /// AF_PACKET sockets, asked by the main thread.
+    Packet,
+    /// The same with `userspace-tso-enable`.
+    Tso,
+    /// TAPs, asked by the main thread.
+    Tap,
+    /// DPDK's drivers, asked by a polling thread.
+    Dpdk,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::AfXdp => "Open vSwitch AF_XDP",
+            Self::Packet => "Open vSwitch AF_PACKET",
+            Self::Tso => "Open vSwitch AF_PACKET with TSO",
+            Self::Tap => "Open vSwitch tap",
+            Self::Dpdk => "Open vSwitch DPDK",
+        }
+    }
+
+    pub(crate) fn is_installed(self) -> bool {
+        let daemon = if self == Self::Dpdk { Path::new(WITH_DPDK).is_file() } else { is_installed(PLAIN) };
+        daemon && is_installed("ovsdb-server") && Path::new(SCHEMA).is_file()
+    }
+
+    /// What is set before the daemon starts.
+    fn settings(self, cpu: usize) -> String {
+        let mask = 1_u64 << cpu;
+        match self {
+            Self::Tso => "other_config:userspace-tso-enable=true".into(),
+            Self::Packet | Self::Tap => String::new(),
+            Self::AfXdp => format!("other_config:pmd-cpu-mask={mask:#x}"),
+            // No bus to look at, no files that would stay.
+            Self::Dpdk => format!(
+                "other_config:pmd-cpu-mask={mask:#x} other_config:dpdk-init=true \
+                 other_config:dpdk-extra=--no-pci\\ --in-memory"
+            ),
+        }
+    }
+}
 
 /// A running Open vSwitch with one bridge, `br0`, of its userspace datapath.
 #[derive(Debug)]
 pub(crate) struct Ovs {
     // First to go.
-    _switch: Daemon,
+    switch: Daemon,
     _database: Daemon,
     dir: Folder,
+    kind: Kind,
 }
 
 impl Ovs {
-    pub(crate) fn is_installed() -> bool {
-        is_installed("ovs-vswitchd") && is_installed("ovsdb-server") && Path::new(SCHEMA).is_file()
-    }
-
-    /// In this namespace, its one polling thread on `cpu`.
-    pub(crate) fn start(ns: &Netns, cpu: usize) -> Result<Self> {
+    /// In this namespace, what moves frames on `cpu`.
+    pub(crate) fn start(ns: &Netns, kind: Kind, cpu: usize) -> Result<Self> {
         let dir = Folder::new("ovs")?;
         let at = |file: &str| dir.path().join(file);
         let here = |command: &mut Command| {
@@ -38,32 +84,69 @@ impl Ovs {
         here(database.arg(format!("--unixctl={}", at("ovsdb.ctl").display())));
         let mut database = Daemon::start("ovsdb-server", &mut database, dir.path())?;
         database.wait_ready(|| at("db.sock").exists())?;
-        let mut switch = ns.command("ovs-vswitchd");
+        let settings = kind.settings(cpu);
+        if !settings.is_empty() {
+            vsctl(dir.path(), &format!("--no-wait set Open_vSwitch . {settings}"))?;
+        }
+        let program = if kind == Kind::Dpdk { WITH_DPDK } else { PLAIN };
+        // Where the main thread moves the frames it is put on the switch's core; a polling thread goes there by
+        // itself, and the main thread must not be in its way.
+        let mut switch = match kind {
+            Kind::AfXdp | Kind::Dpdk => ns.command(program),
+            Kind::Packet | Kind::Tso | Kind::Tap => {
+                let mut command = ns.command("taskset");
+                command.args(["-c", &cpu.to_string(), program]);
+                command
+            }
+        };
         switch.arg(format!("unix:{}", at("db.sock").display()));
         here(switch.arg(format!("--unixctl={}", at("switch.ctl").display())));
         let mut switch = Daemon::start("ovs-vswitchd", &mut switch, dir.path())?;
         switch.wait_ready(|| at("switch.ctl").exists())?;
-        let ovs = Self { _switch: switch, _database: database, dir };
-        ovs.vsctl(&format!("set Open_vSwitch . other_config:pmd-cpu-mask={:#x}", 1_u64 << cpu))?;
-        ovs.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")?;
+        let ovs = Self { switch, _database: database, dir, kind };
+        // As many stations as the benches have.
+        ovs.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev other_config:mac-table-size=250000")?;
         Ok(ovs)
     }
 
-    /// An AF_XDP port of one queue in the driver's mode. A veth sends at once, so asking for wake-ups would
-    /// only cost (Open vSwitch, Documentation/intro/install/afxdp.rst).
-    pub(crate) fn add_afxdp(&self, ifname: &str) -> Result<()> {
-        self.vsctl(&format!(
-            "add-port br0 {ifname} -- set interface {ifname} type=afxdp options:n_rxq=1 \
-             options:xdp-mode=native options:use-need-wakeup=false"
-        ))?;
+    /// Adds an interface as its manuals recommend. A veth sends at once, so asking AF_XDP for wake-ups would
+    /// only cost (Documentation/intro/install/afxdp.rst).
+    pub(crate) fn add(&self, ifname: &str) -> Result<()> {
+        let options = match self.kind {
+            Kind::AfXdp => "type=afxdp options:n_rxq=1 options:xdp-mode=native options:use-need-wakeup=false",
+            Kind::Packet | Kind::Tso => "type=system",
+            Kind::Tap => "type=tap",
+            Kind::Dpdk => "type=dpdk",
+        };
+        let devargs =
+            if self.kind == Kind::Dpdk { format!(" options:dpdk-devargs={ifname}") } else { String::new() };
+        self.vsctl(&format!("add-port br0 {ifname} -- set interface {ifname} {options}{devargs}"))?;
         let error = self.vsctl(&format!("get interface {ifname} error"))?;
-        anyhow::ensure!(error.trim() == "[]", "Open vSwitch cannot open {ifname}: {error}");
+        ensure!(error.trim() == "[]", "Open vSwitch cannot open {ifname}: {error}");
         Ok(())
     }
 
-    fn vsctl(&self, words: &str) -> Result<String> {
-        let mut command = Command::new("ovs-vsctl");
-        command.arg(format!("--db=unix:{}", self.dir.path().join("db.sock").display())).arg("--timeout=20");
+    /// What the running daemon says.
+    pub(crate) fn appctl(&self, words: &str) -> Result<String> {
+        let mut command = Command::new("ovs-appctl");
+        command.arg("-t").arg(self.dir.path().join("switch.ctl"));
         finish(command.args(words.split_whitespace()))
     }
+
+    /// A field of an interface's statistics.
+    pub(crate) fn vsctl(&self, words: &str) -> Result<String> {
+        vsctl(self.dir.path(), words)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.switch.pid()
+    }
+}
+
+/// `\ ` stands for a blank inside a word.
+fn vsctl(dir: &Path, words: &str) -> Result<String> {
+    let mut command = Command::new("ovs-vsctl");
+    command.arg(format!("--db=unix:{}", dir.join("db.sock").display())).arg("--timeout=20");
+    let words = words.replace("\\ ", "\0");
+    finish(command.args(words.split_whitespace().map(|w| w.replace('\0', " "))))
 }

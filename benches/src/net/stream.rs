@@ -1,15 +1,21 @@
-//! Two stations that talk IP with each other, over two taps of ours or two veths of the kernel's bridge.
+//! Stations that talk IP with each other, through a switch of ours or a peer.
 
 use super::compare::{Better, Metric, Peer, compare};
 use super::lab::{BRIDGE, Netns};
+use super::ovs::{Kind, Ovs};
 use super::process::finish;
-use super::traffic;
+use super::traffic::{End, Path};
 use super::vsw::Vsw;
+use super::{Cores, talk};
 use crate::Effort;
 use crate::report::Row;
 use anyhow::Result;
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use vsw_port_os::generate::open_to_redirects;
 
 const SERVER: &str = "10.77.0.2";
+const OVS: &str = Kind::Tso.name();
 
 /// Two stations and the room between them.
 struct Rooms {
@@ -17,6 +23,9 @@ struct Rooms {
     b: Netns,
     switch: Netns,
 }
+
+/// What switches: kept as long as it is measured.
+type Switch = Box<dyn Any>;
 
 impl Rooms {
     fn new() -> Result<Self> {
@@ -28,75 +37,145 @@ impl Rooms {
     }
 
     /// Over a switch of ours with what is usual.
-    fn over_taps(&self) -> Result<Vsw> {
+    fn over_taps(&self) -> Result<Switch> {
         let switch = Vsw::start(&self.switch, None)?;
-        for (i, (ns, address)) in self.stations().into_iter().enumerate() {
-            switch.ctl(&format!("add-port br0 t{i} --type tap --netns {}", ns.name()))?;
-            ns.ip(&format!("addr add {address} dev t{i}"))?;
-            ns.ip(&format!("link set t{i} up"))?;
+        for (ns, address) in self.stations() {
+            let name = ns.name();
+            let port = &name[name.len() - 1..];
+            switch.ctl(&format!("add-port br0 t{port} --type tap --netns {name}"))?;
+            ns.ip(&format!("link set t{port} name e0"))?;
+            ns.ip(&format!("addr add {address} dev e0"))?;
+            ns.ip("link set e0 up")?;
         }
-        Ok(switch)
+        Ok(Box::new(switch))
     }
 
-    fn over_bridge(&self) -> Result<()> {
+    /// Veths whose switch ends are `s0` and `s1`.
+    fn veths(&self) -> Result<()> {
         for (i, (ns, address)) in self.stations().into_iter().enumerate() {
             ns.veth("e0", &self.switch, &format!("s{i}"))?;
             ns.ip(&format!("addr add {address} dev e0"))?;
         }
-        self.switch.bridge(&["s0", "s1"])
+        Ok(())
     }
+
+    fn over_packet(&self) -> Result<Switch> {
+        self.veths()?;
+        let switch = Vsw::start(&self.switch, None)?;
+        switch.ctl("add-port br0 s0 --type packet")?;
+        switch.ctl("add-port br0 s1 --type packet")?;
+        Ok(Box::new(switch))
+    }
+
+    fn over_bridge(&self) -> Result<Switch> {
+        self.veths()?;
+        self.switch.bridge(&["s0", "s1"])?;
+        Ok(Box::new(()))
+    }
+
+    fn over_ovs(&self) -> Result<Switch> {
+        self.veths()?;
+        let switch = Ovs::start(&self.switch, Kind::Tso, Cores::choose()?.switch)?;
+        switch.add("s0")?;
+        switch.add("s1")?;
+        Ok(Box::new(switch))
+    }
+
+    /// Has the switch learn a thousand stations that say nothing more.
+    fn idle_stations(&self) -> Result<()> {
+        // A veth takes generated frames only as long as its other end looks at them.
+        let open = |ifname: &str| -> Option<OwnedFd> {
+            let index = self.switch.ifindex(ifname).ok()?;
+            self.switch.inside(|| open_to_redirects(index)).ok()?.ok()
+        };
+        let _open = [open("s0"), open("s1")];
+        let [from, to] = [&self.a, &self.b].map(|ns| End { ns, ifname: "e0" });
+        Path::new(from, to, Cores::choose()?)?.introduce(500)
+    }
+}
+
+/// A way to connect the two stations.
+type Connect = fn(&Rooms) -> Result<Switch>;
+
+/// Ours and peers, each in rooms of its own.
+fn beside<const N: usize>(
+    effort: Effort,
+    metrics: [Metric; N],
+    measure: &dyn Fn(&Rooms) -> Result<[f64; N]>,
+    ours: Connect,
+    peers: &[(&'static str, Connect)],
+) -> Result<Vec<Row>> {
+    let round = |connect: Connect| -> Result<[f64; N]> {
+        let rooms = Rooms::new()?;
+        let _switch = connect(&rooms)?;
+        measure(&rooms)
+    };
+    let rounds: Vec<_> = peers.iter().map(|(_, connect)| move || round(*connect)).collect();
+    let peers: Vec<Peer<'_, N>> = peers
+        .iter()
+        .zip(&rounds)
+        .map(|((name, _), round)| {
+            let installed = *name != OVS || Kind::Tso.is_installed();
+            Peer { name, round: installed.then_some(round as &dyn Fn() -> Result<[f64; N]>) }
+        })
+        .collect();
+    compare(effort, metrics, || round(ours), &peers)
 }
 
 pub(crate) fn tcp_tap(effort: Effort) -> Result<Vec<Row>> {
     let metrics = [
-        Metric { row: "tcp-tap", unit: "Gbit/s", better: Better::More },
-        Metric { row: "tcp-tap, CPU time of the machine", unit: "s/GB", better: Better::Less },
+        Metric::new("tcp-tap", "Gbit/s", Better::More).goals(&[(BRIDGE, 0.85), (OVS, 1.5)]),
+        Metric::new("tcp-tap, CPU", "CPU s/GB", Better::Less),
     ];
-    let [rate, cpu] = both(effort, metrics, &|rooms| traffic::tcp(&rooms.a, &rooms.b, SERVER, effort))?;
-    Ok(vec![rate.goal_ratio(0.6), cpu])
+    let measure = |rooms: &Rooms| talk::tcp(&rooms.a, &rooms.b, SERVER, 1, effort);
+    let peers: [(_, Connect); 2] = [(BRIDGE, Rooms::over_bridge), (OVS, Rooms::over_ovs)];
+    beside(effort, metrics, &measure, Rooms::over_taps, &peers)
+}
+
+pub(crate) fn tcp_packet(effort: Effort) -> Result<Vec<Row>> {
+    let metrics = [
+        Metric::new("tcp-packet", "Gbit/s", Better::More).goals(&[(OVS, 1.3)]),
+        Metric::new("tcp-packet, CPU", "CPU s/GB", Better::Less),
+    ];
+    let measure = |rooms: &Rooms| talk::tcp(&rooms.a, &rooms.b, SERVER, 1, effort);
+    let peers: [(_, Connect); 2] = [(BRIDGE, Rooms::over_bridge), (OVS, Rooms::over_ovs)];
+    beside(effort, metrics, &measure, Rooms::over_packet, &peers)
+}
+
+/// Eight streams, and a thousand stations more in the table.
+pub(crate) fn tcp_8(effort: Effort) -> Result<Vec<Row>> {
+    let metrics = [
+        Metric::new("tcp-8, 1,000 idle stations", "Gbit/s", Better::More).goals(&[(BRIDGE, 0.8)]),
+        Metric::new("tcp-8, CPU", "CPU s/GB", Better::Less),
+    ];
+    let measure = |rooms: &Rooms| {
+        rooms.idle_stations()?;
+        talk::tcp(&rooms.a, &rooms.b, SERVER, 8, effort)
+    };
+    beside(effort, metrics, &measure, Rooms::over_taps, &[(BRIDGE, Rooms::over_bridge)])
 }
 
 /// The same switch, and taps whose stations use no offload: what a tap without `IFF_VNET_HDR` gives.
 pub(crate) fn tcp_offload(effort: Effort) -> Result<Vec<Row>> {
-    let metrics = [Metric { row: "tcp-tap with offloads", unit: "Gbit/s", better: Better::More }];
-    let round = |offloads: bool| -> Result<[f64; 1]> {
-        let rooms = Rooms::new()?;
-        let _switch = rooms.over_taps()?;
-        if !offloads {
-            for (i, (ns, _)) in rooms.stations().into_iter().enumerate() {
-                let off = ["tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"];
-                finish(ns.command("ethtool").arg("-K").arg(format!("t{i}")).args(off))?;
-            }
+    let metrics = [Metric::new("tcp-tap with offloads", "Gbit/s", Better::More)];
+    let measure = |rooms: &Rooms| Ok([talk::tcp(&rooms.a, &rooms.b, SERVER, 1, effort)?[0]]);
+    let without: Connect = |rooms| {
+        let switch = rooms.over_taps()?;
+        for (ns, _) in rooms.stations() {
+            let off = ["tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"];
+            finish(ns.command("ethtool").arg("-K").arg("e0").args(off))?;
         }
-        Ok([traffic::tcp(&rooms.a, &rooms.b, SERVER, effort)?[0]])
+        Ok(switch)
     };
-    let without = || round(false);
-    let peer = Peer { name: "without offloads", round: Some(&without) };
-    Ok(compare(effort, metrics, || round(true), &peer)?.into())
+    beside(effort, metrics, &measure, Rooms::over_taps, &[("without offloads", without)])
 }
 
 pub(crate) fn ping_tap(effort: Effort) -> Result<Vec<Row>> {
     let metrics = [
-        Metric { row: "ping-tap, p50", unit: "us", better: Better::Less },
-        Metric { row: "ping-tap, p99", unit: "us", better: Better::Less },
+        Metric::new("ping-tap, p50", "us", Better::Less).goals(&[(BRIDGE, 0.5)]),
+        Metric::new("ping-tap, p99", "us", Better::Less),
     ];
-    Ok(both(effort, metrics, &|rooms| traffic::ping(&rooms.a, SERVER, effort))?.into())
-}
-
-fn both<const N: usize>(
-    effort: Effort,
-    metrics: [Metric; N],
-    measure: &dyn Fn(&Rooms) -> Result<[f64; N]>,
-) -> Result<[Row; N]> {
-    let ours = || {
-        let rooms = Rooms::new()?;
-        let _switch = rooms.over_taps()?;
-        measure(&rooms)
-    };
-    let theirs = || {
-        let rooms = Rooms::new()?;
-        rooms.over_bridge()?;
-        measure(&rooms)
-    };
-    compare(effort, metrics, ours, &Peer { name: BRIDGE, round: Some(&theirs) })
+    let measure = |rooms: &Rooms| talk::ping(&rooms.a, SERVER, effort);
+    let peers: [(_, Connect); 2] = [(BRIDGE, Rooms::over_bridge), (OVS, Rooms::over_ovs)];
+    beside(effort, metrics, &measure, Rooms::over_taps, &peers)
 }

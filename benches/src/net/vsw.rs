@@ -54,7 +54,8 @@ impl Vsw {
         let mut control = Daemon::start("vswcontrold", &mut command("vswcontrold")?, dir.path())?;
         control.wait_ready(|| answers("control.sock"))?;
         let switch = Self { vswd, _control: control, dir };
-        switch.ctl("add-br br0")?;
+        // As many stations as the benches have.
+        switch.ctl("add-br br0 --mac-limit 250000")?;
         Ok(switch)
     }
 
