@@ -68,14 +68,18 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 16] = [
+const BENCHES: [Bench; 20] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
     Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
+    Bench { group: "micro", name: "flood",      run: micro::flood,    about: "known stations while new ones come by the million" },
+    Bench { group: "micro", name: "workers",    run: micro::workers,  about: "one worker and two, in memory" },
     Bench { group: "micro", name: "fdb",        run: micro::fdb,      about: "looking up and learning stations" },
     Bench { group: "micro", name: "steps",      run: micro::steps,    about: "the other steps of a frame's way" },
     Bench { group: "deps",  name: "parse",      run: deps::parse,     about: "reading headers: ours, pnet_packet, etherparse" },
     Bench { group: "deps",  name: "map",        run: deps::map,       about: "finding a station: ours, dashmap, a locked HashMap" },
     Bench { group: "deps",  name: "queue",      run: deps::queue,     about: "handing over: rtrb, crossbeam's queues" },
+    Bench { group: "net",   name: "null-64",    run: net::null_64,    about: "small frames, port to port in memory; Open vSwitch with DPDK, net_null" },
+    Bench { group: "net",   name: "memory",     run: net::memory,     about: "resident memory; Open vSwitch with DPDK" },
     Bench { group: "net",   name: "tcp-tap",    run: net::tcp_tap,    about: "one TCP stream, tap to tap; the Linux bridge, Open vSwitch" },
     Bench { group: "net",   name: "tcp-packet", run: net::tcp_packet, about: "the same over packet ports on veth" },
     Bench { group: "net",   name: "tcp-8",      run: net::tcp_8,      about: "eight TCP streams and a thousand idle stations, tap to tap; the Linux bridge" },
@@ -84,7 +88,7 @@ const BENCHES: [Bench; 16] = [
     Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge, Open vSwitch" },
-    Bench { group: "net",   name: "idle-16",    run: net::idle_16,    about: "CPU and memory of an idle switch of 16 ports" },
+    Bench { group: "net",   name: "idle-64",    run: net::idle_64,    about: "CPU of an idle switch of 64 ports" },
 ];
 
 fn main() -> ExitCode {

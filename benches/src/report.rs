@@ -17,6 +17,9 @@ pub(crate) struct Row {
     ratio: Option<f64>,
     goal: Option<f64>,
     met: Option<bool>,
+    /// Whether the goal is the least, or what has to be stayed below.
+    #[serde(skip)]
+    least: bool,
     /// Least and most of ours, of the peer's and of the ratio.
     #[serde(skip)]
     spread: [Option<(f64, f64)>; 3],
@@ -34,6 +37,7 @@ impl Row {
             ratio: None,
             goal: None,
             met: None,
+            least: true,
             spread: [spread(ours), None, None],
         }
     }
@@ -76,9 +80,17 @@ impl Row {
         self
     }
 
+    /// Our value has to be this or more.
+    pub(crate) fn goal_above(mut self, goal: f64) -> Self {
+        self.goal = Some(goal);
+        self.met = Some(self.ours >= goal);
+        self
+    }
+
     /// Our value has to be less than this.
     pub(crate) fn goal_below(mut self, goal: f64) -> Self {
         self.goal = Some(goal);
+        self.least = false;
         self.met = Some(self.ours < goal);
         self
     }
@@ -123,10 +135,10 @@ impl fmt::Display for Report {
         ];
         let mut lines = vec![head.map(String::from)];
         for r in &self.rows {
-            let goal = match (r.goal, r.ratio) {
-                (None, _) => String::new(),
-                (Some(goal), _) if r.peer.is_none() => format!("< {goal}"),
-                (Some(goal), _) => format!(">= {goal}"),
+            let goal = match r.goal {
+                None => String::new(),
+                Some(goal) if r.least => format!(">= {goal}"),
+                Some(goal) => format!("< {goal}"),
             };
             let met = r.met.map_or("", |met| if met { "met" } else { "MISSED" });
             lines.push([

@@ -31,12 +31,20 @@ impl Endless {
     }
 }
 
-impl PortQueue for Endless {
-    fn recv(&mut self, into: &mut Batch, io: &mut Io) -> Result<(), PortError> {
+impl Endless {
+    /// Changes the addresses of the next `n` frames, and of those that come after a lap.
+    pub(super) fn rename(&mut self, n: usize, mut f: impl FnMut(&mut Addresses)) {
+        let flows = self.flows.len();
+        (self.next..self.next + n).for_each(|i| f(&mut self.flows[i % flows]));
+    }
+
+    /// `n` frames more, as far as a batch takes them.
+    pub(super) fn give(&mut self, n: usize, into: &mut Batch, io: &mut Io) {
         if self.flows.is_empty() {
-            return Ok(());
+            return;
         }
-        while into.len() < BATCH {
+        let end = (into.len() + n).min(BATCH);
+        while into.len() < end {
             let Some(mut frame) = io.frames.take() else {
                 io.count(DropReason::NoFrame, 1);
                 break;
@@ -50,6 +58,12 @@ impl PortQueue for Endless {
             frame.set_len(LEN);
             into.push(frame);
         }
+    }
+}
+
+impl PortQueue for Endless {
+    fn recv(&mut self, into: &mut Batch, io: &mut Io) -> Result<(), PortError> {
+        self.give(BATCH, into, io);
         Ok(())
     }
 

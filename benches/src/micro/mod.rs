@@ -2,12 +2,17 @@
 
 mod endless;
 mod fdb;
+mod flood;
 mod pass;
+pub(crate) mod rig;
 mod steps;
+mod workers;
 
 pub(crate) use fdb::fdb;
+pub(crate) use flood::flood;
 pub(crate) use pass::{pass, stations};
 pub(crate) use steps::{frame, steps};
+pub(crate) use workers::workers;
 
 /// Numbers that look like chance and are the same every time (SplitMix64).
 pub(crate) struct Dice(pub(crate) u64);

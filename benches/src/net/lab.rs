@@ -1,5 +1,6 @@
 //! The rooms of a lab: network namespaces with their interfaces, and a directory for files.
 
+use super::hugepages;
 use super::process::{finish, run};
 use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
@@ -120,6 +121,7 @@ pub(crate) fn sweep() {
         let _ = run(&format!("ip netns del {name}"));
     }
     for (_, path) in left(&std::env::temp_dir()) {
+        hugepages::put_back(&path);
         let _ = fs::remove_dir_all(path);
     }
 }

@@ -9,8 +9,10 @@
 
 mod compare;
 mod frames;
+mod hugepages;
 mod idle;
 mod lab;
+mod null;
 mod ovs;
 mod process;
 mod stream;
@@ -19,7 +21,8 @@ mod traffic;
 mod vsw;
 
 pub(crate) use frames::{afxdp_64, packet_64, tap_64};
-pub(crate) use idle::idle_16;
+pub(crate) use idle::{idle_64, memory};
+pub(crate) use null::null_64;
 pub(crate) use stream::{ping_tap, tcp_8, tcp_offload, tcp_packet, tcp_tap};
 
 use anyhow::{Result, ensure};

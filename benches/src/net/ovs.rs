@@ -114,13 +114,19 @@ impl Ovs {
     pub(crate) fn add(&self, ifname: &str) -> Result<()> {
         let options = match self.kind {
             Kind::AfXdp => "type=afxdp options:n_rxq=1 options:xdp-mode=native options:use-need-wakeup=false",
-            Kind::Packet | Kind::Tso => "type=system",
+            Kind::Packet | Kind::Tso | Kind::Dpdk => "type=system",
             Kind::Tap => "type=tap",
-            Kind::Dpdk => "type=dpdk",
         };
-        let devargs =
-            if self.kind == Kind::Dpdk { format!(" options:dpdk-devargs={ifname}") } else { String::new() };
-        self.vsctl(&format!("add-port br0 {ifname} -- set interface {ifname} {options}{devargs}"))?;
+        self.add_as(ifname, options)
+    }
+
+    /// Adds a port of one of DPDK's drivers.
+    pub(crate) fn add_dpdk(&self, port: &str, devargs: &str) -> Result<()> {
+        self.add_as(port, &format!("type=dpdk options:dpdk-devargs=\"{devargs}\""))
+    }
+
+    fn add_as(&self, ifname: &str, options: &str) -> Result<()> {
+        self.vsctl(&format!("add-port br0 {ifname} -- set interface {ifname} {options}"))?;
         let error = self.vsctl(&format!("get interface {ifname} error"))?;
         ensure!(error.trim() == "[]", "Open vSwitch cannot open {ifname}: {error}");
         Ok(())
@@ -133,8 +139,7 @@ impl Ovs {
         finish(command.args(words.split_whitespace()))
     }
 
-    /// A field of an interface's statistics.
-    pub(crate) fn vsctl(&self, words: &str) -> Result<String> {
+    fn vsctl(&self, words: &str) -> Result<String> {
         vsctl(self.dir.path(), words)
     }
 
