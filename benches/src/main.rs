@@ -11,6 +11,7 @@ mod deps;
 mod interrupt;
 mod micro;
 mod net;
+mod plot;
 mod report;
 mod stats;
 mod timing;
@@ -29,12 +30,18 @@ struct Args {
     /// What to run: names of benchmarks or of groups (micro, deps, net) [default: everything]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// The same; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
     /// Fewer rounds and shorter ones
     #[arg(long)]
     quick: bool,
     /// Write the rows to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the ratios into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Leave peers out that are missing, instead of installing them with apt-get
     #[arg(long)]
     no_install: bool,
@@ -108,7 +115,8 @@ fn run(args: &Args) -> Result<bool> {
         BENCHES.iter().for_each(|b| println!("{:6} {:11} {}", b.group, b.name, b.about));
         return Ok(true);
     }
-    let chosen = chosen(&args.names)?;
+    let names: Vec<_> = args.names.iter().chain(&args.only).collect();
+    let chosen = chosen(&names)?;
     if cfg!(debug_assertions) {
         eprintln!("This is a debug build: its figures mean nothing. Use `cargo run --release`.");
     }
@@ -133,13 +141,16 @@ fn run(args: &Args) -> Result<bool> {
         }
     }
     print!("{report}");
-    if let Some(file) = &args.json {
-        std::fs::write(file, report.json()?).with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    let write = |file: &Option<PathBuf>, text: String| match file {
+        Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display())),
+        None => Ok(()),
+    };
+    write(&args.json, report.json()?)?;
+    write(&args.svg, report.svg())?;
     Ok(complete)
 }
 
-fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
+fn chosen(names: &[&String]) -> Result<Vec<&'static Bench>> {
     let is = |b: &Bench, name: &String| b.name == name || b.group == name;
     if let Some(name) = names.iter().find(|n| !BENCHES.iter().any(|b| is(b, n))) {
         bail!("there is no benchmark `{name}`; `--list` names them");

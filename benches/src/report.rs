@@ -2,6 +2,7 @@
 //!
 //! A ratio says how many times better we are than the peer, whether better is more or less: 1 is as good.
 
+use crate::plot::{self, Bar};
 use crate::stats::Sample;
 use serde::Serialize;
 use std::fmt;
@@ -20,6 +21,9 @@ pub(crate) struct Row {
     /// Whether the goal is the least, or what has to be stayed below.
     #[serde(skip)]
     least: bool,
+    /// Whether it is in the picture.
+    #[serde(skip)]
+    drawn: bool,
     /// Least and most of ours, of the peer's and of the ratio.
     #[serde(skip)]
     spread: [Option<(f64, f64)>; 3],
@@ -38,6 +42,7 @@ impl Row {
             goal: None,
             met: None,
             least: true,
+            drawn: false,
             spread: [spread(ours), None, None],
         }
     }
@@ -73,8 +78,15 @@ impl Row {
         self
     }
 
-    /// The ratio has to be this or more.
+    /// To be in the picture.
+    pub(crate) fn drawn(mut self) -> Self {
+        self.drawn = true;
+        self
+    }
+
+    /// The ratio has to be this or more. Such a row is in the picture too.
     pub(crate) fn goal_ratio(mut self, goal: f64) -> Self {
+        self.drawn = true;
         self.goal = Some(goal);
         self.met = self.ratio.map(|r| r >= goal);
         self
@@ -118,6 +130,27 @@ impl Report {
 
     pub(crate) fn json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string_pretty(&self.rows)? + "\n")
+    }
+}
+
+impl Report {
+    /// The ratios to peers, drawn. A peer that is missing is named below.
+    pub(crate) fn svg(&self) -> String {
+        let bar = |r: &Row| {
+            Some(Bar {
+                group: r.row.clone(),
+                peer: r.peer.clone()?,
+                unit: r.unit.into(),
+                ours: r.ours,
+                peer_value: r.peer_value.unwrap_or(f64::NAN),
+                // Told beside each other, not compared: not drawn.
+                ratio: if r.peer_value.is_some() { r.ratio? } else { f64::NAN },
+                ratio_spread: r.spread[2],
+                goal: r.goal,
+            })
+        };
+        let bars: Vec<_> = self.rows.iter().filter(|r| r.drawn).filter_map(bar).collect();
+        plot::svg(&bars, "How many times better than its peers the switch is", &self.context.join("\n"))
     }
 }
 
