@@ -1,86 +1,214 @@
 //! Frames between workers: a one-writer, one-reader ring for each ordered pair.
 //!
-//! A frame whose egress port has no queue here goes to the worker that has one, in batches: the ring's
-//! indices move once a flush, and a sleeping worker is woken once a flush.
+//! A frame whose egress port has no queue here goes to the worker that has one, in batches. What two workers
+//! both write to is written once a batch: the ring's indices, and the reader's list of those who rang. A
+//! worker reads only the rings on its list, so that a pass costs nothing for workers that are silent,
+//! however many there are; a sleeping worker is woken once a batch.
+//!
+//! Order: the writer fills the ring, then puts itself on the list, then looks whether the reader sleeps; the
+//! reader takes the list, then reads the rings. Whoever is put on the list after that is there the next time.
 
 use crate::thread::Doorbell;
+use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
-use vsw_mem::Frame;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vsw_mem::{BATCH, Frame};
 use vsw_types::PortIdx;
 
 /// Frames that wait between two workers at most.
 const DEPTH: usize = 1024;
 
-type Parcel = (PortIdx, Frame);
+/// A frame, and the port that it is to leave by.
+pub(crate) type Parcel = (PortIdx, Frame);
+
+/// Who has put something into a ring since it was last read: a bit for each worker.
+type Rung = Arc<[AtomicU64]>;
+
+const BITS: usize = u64::BITS as usize;
 
 /// One worker's ends of the mesh.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mesh {
     /// By worker; `None` for oneself.
     to: Vec<Option<Line>>,
-    from: Vec<Consumer<Parcel>>,
+    /// Lines with something pending.
+    waiting: Vec<u16>,
+    /// By worker; `None` for oneself.
+    from: Vec<Option<Consumer<Parcel>>>,
+    rung: Rung,
+    /// Those who rang and are not read to the end: as `rung`.
+    unread: Vec<u64>,
 }
 
 /// The way to one other worker.
 #[derive(Debug)]
 struct Line {
     ring: Producer<Parcel>,
+    /// Not in the ring yet.
+    pending: ArrayVec<Parcel, BATCH>,
+    rung: Rung,
     bell: Arc<Doorbell>,
-    /// Something was put there since it was last woken.
-    fresh: bool,
 }
 
 impl Mesh {
     /// The ends of a full mesh, one for each doorbell.
     pub(crate) fn between(bells: &[Arc<Doorbell>]) -> Vec<Self> {
-        let mut all: Vec<Self> = bells.iter().map(|_| Self::default()).collect();
+        let words = bells.len().div_ceil(BITS);
+        let new = |_| Self {
+            to: Vec::new(),
+            waiting: Vec::with_capacity(bells.len()),
+            from: Vec::new(),
+            rung: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            unread: vec![0; words],
+        };
+        let mut all: Vec<Self> = bells.iter().map(new).collect();
         for writer in 0..bells.len() {
             for (reader, bell) in bells.iter().enumerate() {
-                if writer == reader {
-                    all[writer].to.push(None);
-                    continue;
+                let (mut line, mut end) = (None, None);
+                if writer != reader {
+                    let (ring, from) = RingBuffer::new(DEPTH);
+                    let rung = all[reader].rung.clone();
+                    line = Some(Line { ring, pending: ArrayVec::new(), rung, bell: bell.clone() });
+                    end = Some(from);
                 }
-                let (to, from) = RingBuffer::new(DEPTH);
-                all[writer].to.push(Some(Line { ring: to, bell: bell.clone(), fresh: false }));
-                all[reader].from.push(from);
+                all[writer].to.push(line);
+                all[reader].from.push(end);
             }
         }
         all
     }
 
-    /// Hands a frame over.
+    /// Hands a frame over: with the next [`Mesh::flush`], or at once if a batch is full.
     ///
     /// # Errors
-    /// Gives it back when the other worker is behind.
+    /// Gives it back when there is no such worker, or it is behind.
     #[inline]
     pub(crate) fn push(&mut self, worker: usize, port: PortIdx, frame: Frame) -> Result<(), Frame> {
         let Some(Some(line)) = self.to.get_mut(worker) else { return Err(frame) };
-        match line.ring.push((port, frame)) {
-            Ok(()) => {
-                line.fresh = true;
-                Ok(())
-            }
-            Err(rtrb::PushError::Full((_, frame))) => Err(frame),
+        if line.pending.is_empty() {
+            self.waiting.push(worker as u16);
         }
+        if line.pending.is_full() {
+            line.send();
+        }
+        line.pending.try_push((port, frame)).map_err(|full| full.element().1)
     }
 
-    /// Wakes those who sleep and got something.
-    pub(crate) fn flush(&mut self) {
-        for line in self.to.iter_mut().flatten() {
-            if std::mem::take(&mut line.fresh) {
-                line.bell.ring_if_asleep();
-            }
-        }
-    }
-
-    /// One frame that another worker handed over.
+    /// Sends what is pending, and wakes those who sleep and got something. What does not fit into a ring goes
+    /// to `refuse`.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Parcel> {
-        self.from.iter_mut().find_map(|ring| ring.pop().ok())
+    pub(crate) fn flush(&mut self, mut refuse: impl FnMut(PortIdx, Frame)) {
+        let me = self.to.iter().position(Option::is_none).unwrap_or(0);
+        while let Some(worker) = self.waiting.pop() {
+            let Some(Some(line)) = self.to.get_mut(worker as usize) else { continue };
+            line.send();
+            line.rung[me / BITS].fetch_or(1 << (me % BITS), Ordering::Release);
+            line.bell.ring_if_asleep();
+            line.pending.drain(..).for_each(|(port, frame)| refuse(port, frame));
+        }
     }
 
+    /// Takes frames that other workers handed over until `into` holds `most`; the rest comes the next time.
+    pub(crate) fn receive(&mut self, most: usize, into: &mut Vec<Parcel>) {
+        for (word, unread) in self.unread.iter_mut().enumerate() {
+            // Looked at first: to write it costs the line, also when nobody rang.
+            if self.rung[word].load(Ordering::Relaxed) != 0 {
+                *unread |= self.rung[word].swap(0, Ordering::Acquire);
+            }
+            let mut left = *unread;
+            while left != 0 && into.len() < most {
+                let bit = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let Some(Some(ring)) = self.from.get_mut(word * BITS + bit) else { continue };
+                let there = ring.slots();
+                let n = there.min(most - into.len());
+                if let Ok(chunk) = ring.read_chunk(n) {
+                    into.extend(chunk);
+                }
+                if n == there {
+                    *unread &= !(1 << bit);
+                }
+            }
+        }
+    }
+
+    /// Whether nobody handed anything over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.from.iter().all(Consumer::is_empty)
+        self.unread.iter().all(|w| *w == 0) && self.rung.iter().all(|w| w.load(Ordering::Relaxed) == 0)
+    }
+}
+
+impl Line {
+    /// Puts as much into the ring as fits.
+    fn send(&mut self) {
+        let n = self.pending.len().min(self.ring.slots());
+        if let Ok(chunk) = self.ring.write_chunk_uninit(n) {
+            chunk.fill_from_iter(self.pending.drain(..n));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vsw_mem::{FrameCache, FramePool, PoolSize};
+
+    fn mesh(workers: usize) -> (Vec<Mesh>, FrameCache) {
+        let bells: Vec<_> = (0..workers).map(|_| Arc::new(Doorbell::new().unwrap())).collect();
+        let pool = FramePool::leak(PoolSize { small: 4096, large: 1 }).unwrap();
+        (Mesh::between(&bells), FrameCache::new(pool))
+    }
+
+    #[test]
+    fn frames_arrive_in_order_and_by_batch() {
+        let (mut ends, mut frames) = mesh(3);
+        for i in 0..40 {
+            ends[0].push(2, PortIdx(i), frames.take().unwrap()).unwrap();
+        }
+        assert!(ends[2].is_empty(), "nobody rang yet");
+        ends[0].flush(|_, _| panic!("there is room"));
+        assert!(!ends[2].is_empty() && ends[1].is_empty());
+        let mut got = Vec::new();
+        ends[2].receive(30, &mut got);
+        assert!(!ends[2].is_empty(), "ten are left");
+        ends[2].receive(60, &mut got);
+        assert!(ends[2].is_empty());
+        assert!(got.iter().map(|(p, _)| p.0).eq(0..40));
+    }
+
+    #[test]
+    fn one_who_is_behind_gets_no_more() {
+        let (mut ends, mut frames) = mesh(2);
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..40 {
+            for _ in 0..BATCH {
+                match ends[0].push(1, PortIdx(0), frames.take().unwrap()) {
+                    Ok(()) => taken += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+            ends[0].flush(|_, _| {
+                taken -= 1;
+                refused += 1;
+            });
+        }
+        assert_eq!((taken, refused), (DEPTH, 40 * BATCH - DEPTH));
+        let mut got = Vec::new();
+        ends[1].receive(usize::MAX, &mut got);
+        assert_eq!(got.len(), DEPTH);
+        assert!(ends[0].push(0, PortIdx(0), frames.take().unwrap()).is_err(), "not to oneself");
+    }
+
+    #[test]
+    fn more_workers_than_bits_in_a_word() {
+        let (mut ends, mut frames) = mesh(70);
+        for from in [0, 5, 64, 69] {
+            ends[from].push(66, PortIdx(from as u16), frames.take().unwrap()).unwrap();
+            ends[from].flush(|_, _| panic!("there is room"));
+        }
+        let mut got = Vec::new();
+        ends[66].receive(usize::MAX, &mut got);
+        assert!(got.iter().map(|(p, _)| p.0).eq([0, 5, 64, 69]));
     }
 }

@@ -6,12 +6,15 @@
 
 use crate::command::{Event, Via};
 use crate::counters::{Counters, Field};
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Parcel};
 use crate::offload;
 use std::sync::mpsc;
 use vsw_mem::{Batch, Frame};
 use vsw_port::{Io, PortCaps, PortError, PortQueue};
 use vsw_types::{Direction::Rx, Direction::Tx, DropReason, PortIdx};
+
+/// Frames taken over from other workers in one pass, at most.
+pub(crate) const ARRIVE: usize = 4 * vsw_mem::BATCH;
 
 /// A queue that this worker owns, and what is about to leave by it.
 pub(crate) struct Slot {
@@ -61,6 +64,8 @@ pub(crate) struct Outbox {
     /// By port.
     ways: Vec<Option<Way>>,
     pub(crate) mesh: Mesh,
+    /// What other workers handed over, while it is put on its way.
+    arrived: Vec<Parcel>,
     /// Slots with something pending.
     waiting: Vec<u16>,
     /// Slots that sent or received in this pass: to be flushed.
@@ -70,7 +75,16 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(mesh: Mesh, events: mpsc::Sender<Event>) -> Self {
-        Self { slots: Vec::new(), ways: Vec::new(), mesh, waiting: Vec::new(), touched: Vec::new(), events }
+        let arrived = Vec::with_capacity(ARRIVE);
+        Self {
+            slots: Vec::new(),
+            ways: Vec::new(),
+            mesh,
+            arrived,
+            waiting: Vec::new(),
+            touched: Vec::new(),
+            events,
+        }
     }
 
     /// A port to send to. Returns the slot of its queue, if it has one here.
@@ -186,11 +200,10 @@ impl Outbox {
 
     /// Takes over frames from other workers, at most so many; returns how many.
     pub(crate) fn take_over(&mut self, most: usize, io: &mut Io, counters: &mut Counters) -> usize {
-        let mut taken = 0;
-        while taken < most
-            && let Some((port, frame)) = self.mesh.pop()
-        {
-            taken += 1;
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.mesh.receive(most, &mut arrived);
+        let taken = arrived.len();
+        for (port, frame) in arrived.drain(..) {
             let Some(way) = self.way(port) else {
                 discard(frame, port, DropReason::PortGone, io, counters);
                 continue;
@@ -200,6 +213,7 @@ impl Outbox {
                 discard(frame, port, DropReason::PortGone, io, counters);
             }
         }
+        self.arrived = arrived;
         taken
     }
 
@@ -222,7 +236,7 @@ impl Outbox {
                 }
             }
         }
-        self.mesh.flush();
+        self.mesh.flush(|port, frame| discard(frame, port, DropReason::MeshFull, io, counters));
     }
 }
 

@@ -6,14 +6,14 @@ use crate::counters::{CounterBank, Counters, Field};
 use crate::exec::Exec;
 use crate::mesh::Mesh;
 use crate::offload;
-use crate::outbox::{Outbox, Slot};
+use crate::outbox::{ARRIVE, Outbox, Slot};
 use crate::readiness::Readiness;
 use crate::thread::Doorbell;
 use arc_swap::{ArcSwap, Cache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use vsw_mem::{BATCH, Batch, Frame, FramePool};
+use vsw_mem::{Batch, Frame, FramePool};
 use vsw_port::{Io, PortQueue};
 use vsw_switch::{Effects, FlowKey, Snapshot, decide, prefetch, prefetch_pays};
 use vsw_types::{Direction::Rx, DropReason, Now, PortIdx};
@@ -48,9 +48,6 @@ const PATCHED: usize = 256;
 
 /// Passes between two publications of the counters while busy.
 const PUBLISH_EVERY: u32 = 32;
-
-/// Frames taken over from other workers in one pass, at most.
-const MESH_BATCH: usize = 4 * BATCH;
 
 pub struct Worker {
     config: Cache<Arc<ArcSwap<Published>>, Arc<Published>>,
@@ -126,7 +123,7 @@ impl Worker {
                 _ => {}
             }
         }
-        moved += out.take_over(MESH_BATCH, io, counters);
+        moved += out.take_over(ARRIVE, io, counters);
         out.flush(io, counters);
         if self.seen.load(Ordering::Relaxed) != published.epoch {
             self.seen.store(published.epoch, Ordering::Release);
