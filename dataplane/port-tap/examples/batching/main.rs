@@ -261,10 +261,10 @@ fn main() -> io::Result<()> {
         use Known::{File, FileAndMemory, Nothing};
         use Layout::{Apart, Headroom, One};
         let mut group = Group::new(format!("Receive, {what}"), depth);
-        group.add("readv: header, small, large (port-tap)", || receive_each(f, Apart, depth));
+        group.add("readv: header, small, large (port-tap, long)", || receive_each(f, Apart, depth));
         group.add("readv: header in headroom of small, large", || receive_each(f, Headroom, depth));
         group.add("read: one buffer", || receive_each(f, One, depth));
-        group.add("read: one large buffer, head copied out", || receive_large(f, depth));
+        group.add("read: one large buffer, head copied out (port-tap, short)", || receive_large(f, depth));
         group.add("io_uring read x 32", || receive_batch(f, One, Nothing, depth));
         group.add("io_uring read x 32, file known", || receive_batch(f, One, File, depth));
         group.add("io_uring read x 32, file, memory known", || receive_batch(f, One, FileAndMemory, depth));
@@ -275,9 +275,9 @@ fn main() -> io::Result<()> {
         group.measure(rounds)?;
 
         let mut group = Group::new(format!("Send, {what}"), depth);
-        group.add("writev: header, frame (port-tap)", || send_each(f, Apart, false, depth));
-        group.add("writev: header in headroom", || send_each(f, Headroom, false, depth));
-        group.add("write: one buffer", || send_each(f, One, false, depth));
+        group.add("writev: header, frame", || send_each(f, Apart, false, depth));
+        group.add("writev: header in headroom (port-tap, chains)", || send_each(f, Headroom, false, depth));
+        group.add("write: one buffer (port-tap)", || send_each(f, One, false, depth));
         group.add("write: one buffer, without O_NONBLOCK", || send_each(f, One, true, depth));
         group.add("io_uring write x 32", || send_batch(f, One, Nothing, depth));
         group.add("io_uring write x 32, file known", || send_batch(f, One, File, depth));
