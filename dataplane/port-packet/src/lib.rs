@@ -5,7 +5,8 @@
 //! goes to the switch alone: traffic control drops it before the host's own stack sees it.
 //!
 //! - `socket`: an AF_PACKET socket and its options.
-//! - `queue`, `slots`: the packet path.
+//! - `queue`: the packet path; `ring`: what is received is mapped there; `slots`: the arrays of system calls.
+//! - `drops`: what the kernel lost.
 //! - `attachment`: what is changed about the interface, undone when the port goes.
 //! - `journal`: what a killed process left behind.
 //! - `device`: how the port is.
@@ -15,17 +16,22 @@
 
 mod attachment;
 mod device;
+mod drops;
 mod journal;
 mod queue;
+mod ring;
 mod slots;
 mod socket;
 
 use attachment::Attachment;
-use device::PacketDevice;
+use device::{PacketDevice, Ringless};
+use drops::Drops;
 use journal::Journal;
 use queue::PacketQueue;
+use ring::Ring;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use vsw_mem::FramePool;
 use vsw_port::{Driver, OpenPort, PortCaps, PortError, PortQueue, PortSpec};
 use vsw_port_os::link::{Link, Links};
@@ -39,13 +45,14 @@ const MOST_QUEUES: u16 = 256;
 pub struct PacketDriver {
     journal: Journal,
     method: Method,
+    ringless: Ringless,
 }
 
 impl PacketDriver {
     /// `journal`: a directory that is this process's alone and is empty after a reboot. What must be
     /// undone if the process is killed is noted there.
     pub fn new(journal: PathBuf) -> Self {
-        Self { journal: Journal::new(journal), method: Method::Best }
+        Self { journal: Journal::new(journal), method: Method::Best, ringless: Ringless::default() }
     }
 
     /// The same, keeping frames from the host's stack by the method given: for tests of the older one.
@@ -73,14 +80,20 @@ impl Driver for PacketDriver {
         let count = spec.queues.unwrap_or(1).max(1);
         let sockets = socket::create(count).map_err(|e| not_attached(&link.name, &e))?;
         let uso = kernel_has_uso();
-        let device = PacketDevice::new(
-            Attachment::new(links, link, spec.mtu, &self.journal, self.method)?,
-            sockets.len(),
-        );
-        socket::attach(&sockets, device.index()).map_err(|e| not_attached(spec.ifname.as_str(), &e))?;
-        let queues = sockets.into_iter().map(|fd| Box::new(PacketQueue::new(fd)) as Box<dyn PortQueue>);
+        let attachment = Attachment::new(links, link, spec.mtu, &self.journal, self.method)?;
+        let index = attachment.link().index;
+        socket::attach(&sockets, index).map_err(|e| not_attached(spec.ifname.as_str(), &e))?;
+        let ringless = self.ringless.contains(index);
+        let (mut watched, mut queues) = (Vec::new(), Vec::<Box<dyn PortQueue>>::new());
+        for fd in sockets {
+            let ring = if ringless { None } else { Some(Ring::new(&fd).map_err(|e| no_ring(spec, &e))?) };
+            let socket = Arc::new(Drops::new(fd));
+            watched.push(Arc::downgrade(&socket));
+            queues.push(Box::new(PacketQueue::new(socket, ring)));
+        }
+        let device = PacketDevice::new(attachment, watched, self.ringless.clone());
         let caps = PortCaps { csum: true, tso4: true, tso6: true, uso, chains: true };
-        Ok(OpenPort { caps, device: Box::new(device), queues: queues.collect() })
+        Ok(OpenPort { caps, device: Box::new(device), queues })
     }
 }
 
@@ -139,6 +152,11 @@ fn not_attached(name: &str, e: &io::Error) -> PortError {
         ),
         _ => PortError::missing(format!("attaching {name} failed: {e}"), "it is tried again"),
     }
+}
+
+fn no_ring(spec: &PortSpec, e: &io::Error) -> PortError {
+    let cause = format!("{} cannot have a receive ring of {} KiB a queue: {e}", spec.ifname, ring::LEN >> 10);
+    PortError::missing(cause, "free memory, or ask for fewer with --queues; it is tried again")
 }
 
 /// VIRTIO_NET_HDR_GSO_UDP_L4 is known since Linux 6.2; there is nothing to ask but the version.

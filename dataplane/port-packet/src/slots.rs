@@ -17,9 +17,6 @@ const PIECES: usize = 2 + MAX_FRAME.div_ceil(SMALL_DATA);
 const IOVECS: usize = 4 * BATCH;
 const _: () = assert!(IOVECS >= 3 * BATCH && IOVECS >= PIECES);
 
-const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
-const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
-
 /// The one control message that was asked for.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -98,13 +95,7 @@ impl Slots {
         let told = self.messages[i].msg_hdr.msg_controllen >= size_of::<libc::cmsghdr>()
             && header.cmsg_level == libc::SOL_PACKET
             && header.cmsg_type == libc::PACKET_AUXDATA;
-        if !told || auxdata.tp_status & TP_STATUS_VLAN_VALID == 0 {
-            return None;
-        }
-        // Kernels before 3.14 kept no TPID.
-        let known = auxdata.tp_status & TP_STATUS_VLAN_TPID_VALID != 0;
-        let tpid = if known { auxdata.tp_vlan_tpid } else { ethertype::CTAG };
-        Some(Tag::new(tpid, auxdata.tp_vlan_tci))
+        if told { told_tag(auxdata.tp_status, auxdata.tp_vlan_tpid, auxdata.tp_vlan_tci) } else { None }
     }
 
     /// Sends frames from the front of `frames`: how many went, at least one.
@@ -142,6 +133,17 @@ impl Slots {
         };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     }
+}
+
+/// The tag that the kernel took out of a frame, if it says there was one.
+#[inline]
+pub(crate) fn told_tag(status: u32, tpid: u16, tci: u16) -> Option<Tag> {
+    if status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    // Kernels before 3.14 kept no TPID.
+    let known = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+    Some(Tag::new(if known { tpid } else { ethertype::CTAG }, tci))
 }
 
 fn iovec(bytes: &mut [u8]) -> libc::iovec {

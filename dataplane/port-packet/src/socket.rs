@@ -113,12 +113,14 @@ fn empty(socket: &OwnedFd) {
     {}
 }
 
-/// Frames that found the socket full since last asked.
-pub(crate) fn drops(socket: &OwnedFd) -> u32 {
-    get::<Statistics>(socket, PACKET_STATISTICS).map_or(0, |s| s.drops)
+/// Frames that the socket or its ring kept, and those that it lost, since last asked: `tp_packets` (which
+/// has both, `packet_getsockopt`) and `tp_drops`.
+pub(crate) fn statistics(socket: &OwnedFd) -> (u32, u32) {
+    let told = get::<Statistics>(socket, PACKET_STATISTICS).unwrap_or_default();
+    (told.packets.saturating_sub(told.drops), told.drops)
 }
 
-fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+pub(crate) fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let len = size_of::<T>() as u32;
     // SAFETY: `value` is as long as said.
     let r = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const *value).cast(), len) };

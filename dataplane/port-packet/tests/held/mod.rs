@@ -1,5 +1,5 @@
 //! A TAP as a VMM has one: made by somebody else, who holds its descriptor.
-#![allow(unsafe_code)]
+#![allow(dead_code, unsafe_code)] // each test binary uses a part of it
 
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsRawFd, OwnedFd};
