@@ -54,6 +54,8 @@ pub struct Accel {
     /// Their ports by seat.
     seated: HashMap<u32, PortIdx>,
     last_domain: u16,
+    /// Whether the copy may have stations.
+    filled: bool,
     /// When the copy is to be corrected, if it is, and not before when.
     due: Option<Instant>,
     earliest: Option<Instant>,
@@ -138,7 +140,7 @@ impl Accel {
     /// What the kernel says.
     pub fn reconcile(&mut self, now: Now) -> io::Result<()> {
         self.due = None;
-        let Some(board) = self.board() else { return Ok(()) };
+        let Some(board) = self.board().filter(|_| self.filled || self.is_on()) else { return Ok(()) };
         let began = Instant::now();
         let clock = board.clock();
         let mut known = HashSet::new();
@@ -150,7 +152,8 @@ impl Accel {
             }
         }
         // Where no port takes frames there is nothing to know.
-        if self.candidates.iter().any(|c| c.takes) {
+        self.filled = self.is_on() || !known.is_empty();
+        if self.is_on() {
             self.fill(&board, &known, now);
         }
         let ended = Instant::now();
