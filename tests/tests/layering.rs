@@ -33,6 +33,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("port-*", &["vsw-types", "vsw-mem", "vsw-wire", "vsw-port", "vsw-port-os"]),
     ("vsw-switch", &["vsw-types", "vsw-config", "vsw-wire", "vsw-mem"]),
     ("vsw-engine", &["vsw-types", "vsw-wire", "vsw-mem", "vsw-port", "vsw-switch"]),
+    // A subscriber of FDB and snapshot. Of what ports need it knows the kernel's maps.
+    ("vsw-accel", &["vsw-types", "vsw-switch", "vsw-port-os"]),
     ("vsw-control", &["vsw-types", "vsw-config", "vsw-api"]),
     ("vswcontrold", &["vsw-types", "vsw-config", "vsw-api", "vsw-process", "vsw-control"]),
     ("vswctl", &["vsw-types", "vsw-config", "vsw-api"]),

@@ -22,12 +22,23 @@ pub(crate) struct Args {
     /// What workers do when there is nothing to do
     #[arg(long, env = "VSW_POLL", value_enum, default_value_t = Poll::Adaptive)]
     pub(crate) poll: Poll,
+    /// Whether the kernel hands frames between stations that are known from one AF_XDP port to another
+    #[arg(long, env = "VSW_SHORTCUT", value_enum, default_value_t = Shortcut::Auto)]
+    pub(crate) shortcut: Shortcut,
     /// Packet memory: frames of 2 KiB
     #[arg(long, default_value_t = PoolSize::default().small, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=4_194_304))]
     pub(crate) small_frames: u32,
     /// Packet memory: frames of 64 KiB, for segmentation offload
     #[arg(long, default_value_t = PoolSize::default().large, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=65_536))]
     pub(crate) large_frames: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shortcut {
+    /// Where the kernel can
+    Auto,
+    /// All frames go through the workers
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

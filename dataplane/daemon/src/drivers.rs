@@ -5,6 +5,7 @@ use vsw_config::{Netns, PortKind};
 use vsw_port::{Driver, PortError, PortSpec};
 use vsw_port_afxdp::AfxdpDriver;
 use vsw_port_os::link::Links;
+use vsw_port_os::shortcut::BoardCell;
 use vsw_port_packet::PacketDriver;
 use vsw_port_tap::TapDriver;
 use vsw_types::{MacAddr, Name};
@@ -51,13 +52,18 @@ const NATIVE_XDP: &[&str] = &[
 
 impl Drivers {
     /// `journal`: where drivers note what a killed process would leave on the host; under the run directory,
-    /// which a reboot empties as it undoes the rest.
-    pub(crate) fn new(journal: &Path) -> Self {
+    /// which a reboot empties as it undoes the rest. `shortcut`: where AF_XDP ports get seats.
+    pub(crate) fn new(journal: &Path, shortcut: Option<BoardCell>) -> Self {
+        let afxdp = AfxdpDriver::new(journal.to_owned());
+        let afxdp = match shortcut {
+            Some(board) => afxdp.with_shortcut(board),
+            None => afxdp,
+        };
         let all: Vec<Box<dyn Driver>> = vec![
             Box::new(TapDriver::new()),
             Box::new(TapDriver::internal()),
             Box::new(PacketDriver::new(journal.to_owned())),
-            Box::new(AfxdpDriver::new(journal.to_owned())),
+            Box::new(afxdp),
         ];
         let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
         Self { all, host: fnv(id.trim().as_bytes()) }

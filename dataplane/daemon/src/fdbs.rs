@@ -57,14 +57,16 @@ impl Fdbs {
         tables.map(|(name, t)| t.remove(|e| e.port == port && !e.is_static && which(name, e), now)).sum()
     }
 
-    /// One turn of ageing: called once a second.
-    pub(crate) fn age(&mut self, config: &Config, now: Now) {
+    /// One turn of ageing: called once a second. Returns how many stations went.
+    pub(crate) fn age(&mut self, config: &Config, now: Now) -> usize {
         self.turn = self.turn.wrapping_add(1);
+        let mut gone = 0;
         for (name, table) in &self.tables {
             let Some(bridge) = config.bridge(name.as_str()) else { continue };
             let turns = (bridge.ageing_seconds / VISITS).clamp(1, MOST_TURNS);
-            table.age((self.turn % turns) as usize, turns as usize, now, bridge.ageing_seconds);
+            gone += table.age((self.turn % turns) as usize, turns as usize, now, bridge.ageing_seconds);
         }
+        gone
     }
 }
 

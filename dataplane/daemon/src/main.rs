@@ -28,8 +28,10 @@ use drivers::Drivers;
 use std::process::ExitCode;
 use switch::Switch;
 use tracing::{info, warn};
+use vsw_accel::Accel;
 use vsw_engine::Engine;
 use vsw_mem::{FramePool, PoolSize};
+use vsw_port_os::shortcut::BoardCell;
 use vsw_process::{Role, RunDir};
 
 fn main() -> ExitCode {
@@ -50,7 +52,8 @@ fn run(args: &Args) -> Result<()> {
     })?;
     let journal = run_dir.path().join("journal");
     vsw_process::create_dir(&journal, 0o700)?;
-    let drivers = Drivers::new(&journal);
+    let board = BoardCell::default();
+    let drivers = Drivers::new(&journal, (args.shortcut == args::Shortcut::Auto).then(|| board.clone()));
     for done in drivers.recover() {
         warn!("left by an earlier process: {done}");
     }
@@ -58,7 +61,7 @@ fn run(args: &Args) -> Result<()> {
         Engine::start(&cpus, args.poll.into(), pool).context("workers: cannot be started")?;
     info!("workers on CPUs {cpus:?}");
     let cache = cache::Cache::new(&args.common.state_dir);
-    let mut switch = Switch::new(engine, drivers, pool, cache);
+    let mut switch = Switch::new(engine, drivers, pool, cache, Accel::new(board));
     switch.restore();
 
     let (mailbox, messages) = mailbox::Mailbox::open(events)?;

@@ -3,9 +3,10 @@
 use crate::claim::Claim;
 use crate::drivers::{Choice, Drivers};
 use std::time::{Duration, Instant};
+use vsw_accel::Candidate;
 use vsw_engine::Engine;
 use vsw_mem::FramePool;
-use vsw_port::{Device, Health, OpenPort, PortCaps, PortError, PortInfo};
+use vsw_port::{Device, Health, OpenPort, PortCaps, PortError, PortInfo, Shortcut};
 use vsw_types::{Name, PortIdx};
 
 /// Between two tries to open a port that misses something.
@@ -38,6 +39,7 @@ pub(crate) struct Open {
     pub(crate) queues: usize,
     pub(crate) info: PortInfo,
     pub(crate) health: Health,
+    pub(crate) shortcut: Option<Shortcut>,
     _claim: Claim,
 }
 
@@ -57,6 +59,22 @@ impl Managed {
             }
         };
         Self { slot, choice, state, unsettled: None }
+    }
+
+    /// Its seat at the kernel's shortcut.
+    pub(crate) fn seat(&self) -> Option<u32> {
+        match &self.state {
+            State::Open(open) => open.shortcut.map(|s| s.seat),
+            _ => None,
+        }
+    }
+
+    /// How the kernel's shortcut may use it.
+    pub(crate) fn candidate(&self) -> Option<Candidate> {
+        let State::Open(open) = &self.state else { return None };
+        let Shortcut { seat, takes } = open.shortcut?;
+        let up = open.health == Health::Up;
+        Some(Candidate { port: self.slot, seat, takes, up, mtu: open.info.mtu })
     }
 
     /// Whether the packet path knows it.
@@ -93,9 +111,11 @@ impl Managed {
         match opened {
             Ok((claim, OpenPort { caps, mut device, queues })) => {
                 let (info, health, count) = (device.info(), device.health(), queues.len());
+                let shortcut = device.shortcut();
                 engine.attach(self.slot, caps, info.mtu, queues);
                 tracing::info!("port {name}: open as {}, {}", choice.kind, info.mode);
-                self.state = State::Open(Open { device, caps, queues: count, info, health, _claim: claim });
+                self.state =
+                    State::Open(Open { device, caps, queues: count, info, health, shortcut, _claim: claim });
                 self.unsettled = None;
                 true
             }

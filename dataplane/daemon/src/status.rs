@@ -16,6 +16,9 @@ pub(crate) fn of(switch: &Switch) -> v1::DatapathStatus {
     let ports = switch.config.ports().filter_map(|(bridge, name, port)| {
         let managed = switch.ports.get(name)?;
         let mut status = port_status(name, port, managed, &switch.config);
+        if switch.accel.has(managed.slot) {
+            status.mode.push_str("; shortcut in the kernel");
+        }
         status.name = name.to_string();
         status.bridge = bridge.to_string();
         Some(status)
@@ -118,7 +121,12 @@ pub(crate) fn counters(switch: &Switch, port: Option<&str>) -> Vec<v1::PortCount
     let ports = switch.config.ports().filter(|(_, name, _)| port.is_none_or(|p| p == name.as_str()));
     ports
         .filter_map(|(bridge, name, _)| {
-            let c = switch.engine.counters(switch.ports.get(name)?.slot);
+            let managed = switch.ports.get(name)?;
+            let mut c = switch.engine.counters(managed.slot);
+            if let Some(seat) = managed.seat() {
+                let passed = switch.accel.counts(seat);
+                c.add_passed((passed.rx_packets, passed.rx_bytes), (passed.tx_packets, passed.tx_bytes));
+            }
             let drops = [Direction::Rx, Direction::Tx].into_iter().flat_map(|direction| {
                 let c = &c;
                 DropReason::ALL.iter().map(move |reason| v1::DropCount {
@@ -136,7 +144,7 @@ pub(crate) fn counters(switch: &Switch, port: Option<&str>) -> Vec<v1::PortCount
                 tx_packets: c.tx_packets(),
                 tx_bytes: c.tx_bytes(),
                 drops: drops.filter(|d| d.packets > 0).collect(),
-                macs: switch.fdbs.counts.of(switch.ports.get(name)?.slot),
+                macs: switch.fdbs.counts.of(managed.slot),
                 macs_moved: c.macs_moved(),
                 macs_evicted: c.macs_evicted(),
                 macs_refused: c.macs_refused(),

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{error, info, warn};
+use vsw_accel::{Accel, Plan};
 use vsw_api::v1;
 use vsw_config::{Config, Diff, PortChange, diff};
 use vsw_engine::{Engine, Event};
@@ -35,15 +36,22 @@ pub(crate) struct Switch {
     pub(crate) config: Config,
     pub(crate) ports: BTreeMap<Name, Managed>,
     pub(crate) fdbs: Fdbs,
+    pub(crate) accel: Accel,
     /// Seconds since 1970.
     pub(crate) started: u64,
 }
 
 impl Switch {
-    pub(crate) fn new(engine: Engine, drivers: Drivers, pool: &'static FramePool, cache: Cache) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        drivers: Drivers,
+        pool: &'static FramePool,
+        cache: Cache,
+        accel: Accel,
+    ) -> Self {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let (config, ports, fdbs) = (Config::default(), BTreeMap::new(), Fdbs::new());
-        Self { engine, drivers, pool, cache, config, ports, fdbs, started }
+        Self { engine, drivers, pool, cache, config, ports, fdbs, accel, started }
     }
 
     /// Starts from the last applied configuration. Without one, or with a damaged one, the control process
@@ -66,7 +74,7 @@ impl Switch {
         let mut tick = Instant::now() + TICK;
         loop {
             let retry = self.ports.values().filter_map(Managed::next_try).min();
-            let until = retry.map_or(tick, |r| r.min(tick));
+            let until = retry.into_iter().chain(self.accel.due()).fold(tick, Instant::min);
             match messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(message) => self.serve(message),
@@ -74,8 +82,16 @@ impl Switch {
             }
             if Instant::now() >= tick {
                 tick = Instant::now() + TICK;
-                self.fdbs.age(&self.config, self.engine.now());
+                // Stations that only the kernel heard must not age.
+                self.reconcile();
+                self.accel.tick();
+                if self.fdbs.age(&self.config, self.engine.now()) > 0 {
+                    self.accel.news();
+                }
                 self.look_after_ports();
+            }
+            if self.accel.due().is_some_and(|due| due <= Instant::now()) {
+                self.reconcile();
             }
             self.retry();
         }
@@ -95,6 +111,7 @@ impl Switch {
                 self.ports.values_mut().for_each(Managed::prompt);
             }
             Message::Worker(Event::Broken(slot, why)) => self.broken(slot, &why),
+            Message::Worker(Event::Stations) => self.accel.news(),
             Message::Stop => {}
         }
     }
@@ -214,6 +231,22 @@ impl Switch {
         }
     }
 
+    /// The kernel's shortcut and the tables of stations are to agree.
+    fn reconcile(&mut self) {
+        // Before looking: what changes meanwhile is told.
+        if self.accel.is_on() {
+            self.engine.watch_stations();
+        }
+        if let Err(e) = self.accel.reconcile(self.engine.now()) {
+            error!("the kernel's shortcut: its stations cannot be read: {e}");
+        }
+    }
+
+    /// Tells the kernel's shortcut how ports are.
+    fn look_for_shortcuts(&mut self) {
+        self.accel.look(self.ports.values().filter_map(Managed::candidate).collect());
+    }
+
     /// Compiles and publishes what is now true, without the ports that are about to go.
     fn publish(&mut self, without: &[Name]) -> Result<(), Refused> {
         let live =
@@ -221,7 +254,12 @@ impl Switch {
         let table = |n: &Name| self.fdbs.table(n.as_str()).cloned();
         let snapshot =
             Snapshot::compile(&self.config, live, |n| table(n).expect("`sync` made a table for each bridge"));
-        self.engine.publish(snapshot).map_err(|stuck| Refused::Broken(stuck.to_string()))
+        let plan = Plan::of(&snapshot);
+        let broken = |e: std::io::Error| Refused::Broken(format!("the kernel's shortcut: {e}"));
+        self.accel.off().map_err(broken)?;
+        self.engine.publish(snapshot).map_err(|stuck| Refused::Broken(stuck.to_string()))?;
+        let candidates = self.ports.values().filter_map(Managed::candidate).collect();
+        self.accel.on(plan, candidates).map_err(broken)
     }
 
     fn open(&mut self, name: &Name) -> bool {
@@ -288,10 +326,12 @@ impl Switch {
                 self.engine.set_mtu(m.slot, info.mtu);
             }
             open.info = info;
+            open.shortcut = open.device.shortcut();
         }
         let unsettled: Vec<Name> =
             self.ports.iter().filter(|(_, m)| m.unsettled.is_some()).map(|(n, _)| n.clone()).collect();
         unsettled.iter().for_each(|n| self.configure(n));
+        self.look_for_shortcuts();
         self.lose(lost);
     }
 
@@ -343,6 +383,8 @@ impl Switch {
         let which = |e: &vsw_switch::fdb::Entry| {
             !e.is_static && scope.vlan.is_none_or(|v| v == e.vlan) && port.is_none_or(|p| p == e.port)
         };
-        Ok(table.remove(which, self.engine.now()) as u64)
+        let gone = table.remove(which, self.engine.now());
+        self.reconcile();
+        Ok(gone as u64)
     }
 }

@@ -49,4 +49,6 @@ pub(crate) enum Command {
 pub enum Event {
     /// A queue of this port stopped working; ask its device.
     Broken(PortIdx, String),
+    /// Stations came, moved or gave way since [`crate::Engine::watch_stations`]. Told once.
+    Stations,
 }

@@ -85,6 +85,14 @@ impl PortCounters {
     pub fn dropped(&self, direction: Direction) -> u64 {
         DropReason::ALL.iter().map(|r| self.drops(direction, *r)).sum()
     }
+    /// Adds frames that came in and went out without a worker: frames and bytes.
+    pub fn add_passed(&mut self, rx: (u64, u64), tx: (u64, u64)) {
+        self.0[Field::RxPackets as usize] += rx.0;
+        self.0[Field::RxBytes as usize] += rx.1;
+        self.0[Field::Forwarded as usize] += rx.0;
+        self.0[Field::TxPackets as usize] += tx.0;
+        self.0[Field::TxBytes as usize] += tx.1;
+    }
     /// Adds another worker's counts.
     pub fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);

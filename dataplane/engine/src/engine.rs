@@ -65,6 +65,7 @@ impl Handle {
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<ArcSwap<Published>>,
+    watched: Arc<AtomicBool>,
     workers: Vec<Handle>,
     start: Instant,
     epoch: u64,
@@ -81,6 +82,7 @@ impl Engine {
         pool: &'static FramePool,
     ) -> std::io::Result<(Self, Vec<Worker>, mpsc::Receiver<Event>)> {
         let config = Arc::new(ArcSwap::from_pointee(Published::default()));
+        let watched = Arc::new(AtomicBool::new(false));
         let (event_sender, events) = mpsc::channel();
         let bells = (0..count).map(|_| Doorbell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let mut handles = Vec::new();
@@ -90,6 +92,7 @@ impl Engine {
             let (bank, seen, mail) = (Arc::default(), Arc::default(), Arc::default());
             workers.push(Worker::new(WorkerParts {
                 config: config.clone(),
+                watched: watched.clone(),
                 bank: Arc::clone(&bank),
                 pool,
                 bell: bell.clone(),
@@ -101,7 +104,7 @@ impl Engine {
             })?);
             handles.push(Handle { bank, bell: bell.clone(), seen, mail, commands: sender, thread: None });
         }
-        let engine = Self { config, workers: handles, start: Instant::now(), epoch: 0, next_home: 0 };
+        let engine = Self { config, watched, workers: handles, start: Instant::now(), epoch: 0, next_home: 0 };
         Ok((engine, workers, events))
     }
 
@@ -233,6 +236,11 @@ impl Engine {
 
     pub fn set_mtu(&self, port: PortIdx, mtu: u32) {
         self.workers.iter().for_each(|w| w.tell(Command::SetMtu(port, mtu)));
+    }
+
+    /// Asks for one [`Event::Stations`] when next some worker learns something new.
+    pub fn watch_stations(&self) {
+        self.watched.store(true, Ordering::SeqCst);
     }
 
     /// A port's counts, summed over the workers.

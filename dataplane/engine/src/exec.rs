@@ -23,6 +23,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) patched: &'a mut Vec<(PortIdx, Frame)>,
     /// Frames of the ingress port for which a way out was found, since last counted.
     pub(crate) forwarded: u64,
+    /// Whether some station came, moved or gave way.
+    pub(crate) learned: bool,
 }
 
 impl Exec<'_> {
@@ -48,6 +50,7 @@ impl Exec<'_> {
 
     #[cold]
     fn note_learning(&mut self, port: PortIdx, learned: Learned) {
+        self.learned |= matches!(learned, Learned::New | Learned::Moved { .. } | Learned::Evicted { .. });
         match learned {
             Learned::Moved { .. } => self.counters.add(port, Field::MacsMoved, 1),
             Learned::Evicted { of } => self.counters.add(of, Field::MacsEvicted, 1),

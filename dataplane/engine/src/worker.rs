@@ -30,6 +30,8 @@ pub struct Published {
 pub struct WorkerParts {
     /// Read: the snapshot in force.
     pub config: Arc<ArcSwap<Published>>,
+    /// Somebody wants to know when stations come or move; taken back by the first who tells.
+    pub watched: Arc<AtomicBool>,
     /// Written here, read elsewhere.
     pub bank: Arc<CounterBank>,
     pub pool: &'static FramePool,
@@ -51,6 +53,7 @@ const PUBLISH_EVERY: u32 = 32;
 
 pub struct Worker {
     config: Cache<Arc<ArcSwap<Published>>, Arc<Published>>,
+    watched: Arc<AtomicBool>,
     bank: Arc<CounterBank>,
     io: Io,
     counters: Counters,
@@ -78,6 +81,7 @@ impl Worker {
     pub fn new(parts: WorkerParts) -> std::io::Result<Self> {
         Ok(Self {
             config: Cache::new(parts.config),
+            watched: parts.watched,
             bank: parts.bank,
             io: Io::new(parts.pool),
             counters: Counters::default(),
@@ -96,7 +100,7 @@ impl Worker {
 
     /// Receives from every active queue once, decides, sends. Returns the frames that moved: 0 means idle.
     pub fn pass(&mut self, now: Now) -> usize {
-        let Self { config, io, counters, out, readiness, batch, patched, .. } = self;
+        let Self { config, watched, io, counters, out, readiness, batch, patched, events, .. } = self;
         let published = config.load();
         let snap = &published.snapshot;
         let mut moved = 0;
@@ -111,8 +115,11 @@ impl Worker {
                 out.touch(at);
             }
             if !batch.is_empty() {
-                let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0 };
+                let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0, learned: false };
                 forward(port, batch, &mut exec, now);
+                if exec.learned {
+                    tell_of_stations(watched, events);
+                }
             }
             match out.slots.get(at as usize) {
                 Some(Some(slot)) if slot.broken => {
@@ -241,6 +248,14 @@ fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Count
         counters.add(slot.port, Field::RxBytes, batch.iter().map(|f| f.len() as u64).sum());
     }
     received
+}
+
+/// Tells who wanted to know, once, that there are stations where they were not.
+#[cold]
+fn tell_of_stations(watched: &AtomicBool, events: &mpsc::Sender<Event>) {
+    if watched.load(Ordering::Relaxed) && watched.swap(false, Ordering::SeqCst) {
+        let _ = events.send(Event::Stations);
+    }
 }
 
 /// Decides for a whole batch and does it. Where the table of stations is larger than what stays near the

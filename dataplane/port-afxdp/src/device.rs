@@ -6,8 +6,8 @@ use crate::attachment::Attachment;
 use crate::open::{accepts, os_error};
 use crate::socket::Binding;
 use std::sync::{Arc, PoisonError};
-use vsw_port::{Device, Health, PortError, PortInfo, PortSpec};
-use vsw_port_os::link::Links;
+use vsw_port::{Device, Health, PortError, PortInfo, PortSpec, Shortcut};
+use vsw_port_os::link::{Features, Links};
 use vsw_types::Name;
 
 /// An interface with our program on it.
@@ -18,6 +18,7 @@ pub(crate) struct Afxdp {
     pub(crate) mode: String,
     pub(crate) binding: Binding,
     pub(crate) links: Links,
+    pub(crate) features: Option<Features>,
     pub(crate) attachment: Arc<Attachment>,
 }
 
@@ -60,6 +61,13 @@ impl Device for Afxdp {
             Ok(link) if !link.carrier => Health::Down("no carrier: nobody is at the other end".into()),
             Ok(_) => Health::Up,
         }
+    }
+
+    fn shortcut(&self) -> Option<Shortcut> {
+        let program = &self.attachment.program;
+        let seat = program.seat.as_ref().filter(|_| program.not_native.is_none())?.number();
+        let takes = self.features.as_ref().is_some_and(|f| f.takes_redirects(self.ifindex).unwrap_or(false));
+        Some(Shortcut { seat, takes })
     }
 
     fn configure(&mut self, spec: &PortSpec) -> Result<(), PortError> {

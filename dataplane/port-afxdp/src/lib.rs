@@ -34,18 +34,25 @@ mod socket;
 use std::path::PathBuf;
 use vsw_mem::FramePool;
 use vsw_port::{Driver, OpenPort, PortError, PortSpec};
+use vsw_port_os::shortcut::BoardCell;
 
 /// Opens AF_XDP ports.
 #[derive(Debug)]
 pub struct AfxdpDriver {
     journals: PathBuf,
+    shortcut: Option<BoardCell>,
 }
 
 impl AfxdpDriver {
     /// `journal_dir` is where is written down what ports change about their interfaces, for the next
     /// process to put back if this one is killed. It should be ours alone, exist, and not outlive a boot.
     pub fn new(journal_dir: PathBuf) -> Self {
-        Self { journals: journal_dir }
+        Self { journals: journal_dir, shortcut: None }
+    }
+
+    /// Ports in the driver's hook get seats at the kernel's shortcut.
+    pub fn with_shortcut(self, board: BoardCell) -> Self {
+        Self { shortcut: Some(board), ..self }
     }
 }
 
@@ -63,6 +70,6 @@ impl Driver for AfxdpDriver {
     }
 
     fn open(&self, spec: &PortSpec, pool: &'static FramePool) -> Result<OpenPort, PortError> {
-        open::open(&self.journals, spec, pool)
+        open::open(&self.journals, self.shortcut.as_ref(), spec, pool)
     }
 }

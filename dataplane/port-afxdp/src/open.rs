@@ -17,7 +17,8 @@ use std::sync::Arc;
 use vsw_mem::{FramePool, SMALL_DATA};
 use vsw_port::{OpenPort, PortCaps, PortError, PortQueue, PortSpec};
 use vsw_port_os::ethtool::{self, Channels};
-use vsw_port_os::link::{Link, Links};
+use vsw_port_os::link::{Features, Link, Links};
+use vsw_port_os::shortcut::{Board, BoardCell};
 
 /// Bytes around the L3 payload: an Ethernet header and two tags.
 const L2: usize = 14 + 2 * 4;
@@ -42,6 +43,7 @@ pub(crate) fn check(spec: &PortSpec) -> Result<(), PortError> {
 
 pub(crate) fn open(
     journals: &Path,
+    shortcut: Option<&BoardCell>,
     spec: &PortSpec,
     pool: &'static FramePool,
 ) -> Result<OpenPort, PortError> {
@@ -57,7 +59,8 @@ pub(crate) fn open(
     settings.set_mtu(spec.mtu.map(u32::from)).map_err(failed("take that MTU"))?;
     let tags_lost = settings.keep_vlan_tags(name).is_err();
 
-    let program = Program::attach(link.index, queues).map_err(|e| {
+    let board = shortcut.and_then(board);
+    let program = Program::attach(link.index, queues, board, driver == "veth").map_err(|e| {
         if program::is_taken(&e) {
             let cause = format!("another XDP program is on {name} (`ip link show dev {name}` shows it)");
             return PortError::refused(cause, format!("stop its owner, or `ip link set dev {name} xdp off`"));
@@ -82,9 +85,18 @@ pub(crate) fn open(
     };
     let queues = (0..).zip(sockets).map(queue).collect();
     let (ifname, ifindex) = (spec.ifname.clone(), link.index);
-    let device = Box::new(Afxdp { ifname, ifindex, mode, binding, links, attachment });
+    let features = Features::open().ok();
+    let device = Box::new(Afxdp { ifname, ifindex, mode, binding, links, features, attachment });
     let caps = PortCaps { chains: binding.multi_buffer, ..PortCaps::NONE };
     Ok(OpenPort { caps, device, queues })
+}
+
+/// The board of the shortcut, made now if it is not yet. Without one there is no shortcut.
+fn board(cell: &BoardCell) -> Option<&Arc<Board>> {
+    if cell.get().is_none() {
+        let _ = cell.set(Arc::new(Board::new().ok()?));
+    }
+    cell.get()
 }
 
 /// Looks at the interface, and refuses what cannot work.

@@ -1,7 +1,8 @@
 //! The XDP program that puts every frame of a queue into the queue's socket.
 //!
-//! Six instructions: `return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS)`. A frame on a
-//! queue without a socket goes on to the host.
+//! `return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS)`: a frame on a queue without a socket goes
+//! on to the host. In front of that, in the driver's hook, may be the kernel's shortcut
+//! ([`vsw_port_os::shortcut`]).
 //!
 //! The program is attached by a link: it is gone when the link's descriptor is closed, also when the
 //! process is killed, and nobody can take it off with `ip link` by mistake.
@@ -10,7 +11,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use vsw_port_os::bpf::asm::{Asm, Width};
 use vsw_port_os::bpf::{self, AttachType, Insn, MapType, ProgramType};
+use vsw_port_os::shortcut::{Board, Seat};
 
 /// BPF_F_XDP_HAS_FRAGS, `include/uapi/linux/bpf.h`: the program does not mind frames in parts.
 const HAS_FRAGS: u32 = 1 << 5;
@@ -19,7 +23,6 @@ const SKB_MODE: u32 = 1 << 1;
 const DRV_MODE: u32 = 1 << 2;
 
 const XDP_PASS: i32 = 2;
-const BPF_PSEUDO_MAP_FD: u8 = 1;
 const BPF_FUNC_REDIRECT_MAP: i32 = 51;
 /// Offset of `rx_queue_index` in `struct xdp_md`.
 const RX_QUEUE_INDEX: i16 = 16;
@@ -30,6 +33,8 @@ pub(crate) struct Program {
     // The first to go: frames must not reach a map without sockets.
     link: OwnedFd,
     sockets: OwnedFd,
+    /// At the kernel's shortcut. Goes when the program is gone.
+    pub(crate) seat: Option<Seat>,
     /// Why it runs in the generic hook; `None` when in the driver's.
     pub(crate) not_native: Option<io::Error>,
     /// Whether frames in parts get through.
@@ -38,17 +43,22 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Attaches to an interface with `queues` queues: in the driver if it can, else in the generic hook.
-    pub(crate) fn attach(ifindex: u32, queues: u32) -> io::Result<Self> {
+    /// Attaches to an interface with `queues` queues: in the driver if it can, with a seat at the shortcut if
+    /// there is a board and a place at it; else in the generic hook. `unfinished`: frames with unfinished
+    /// checksums come in also in the driver's hook.
+    pub(crate) fn attach(
+        ifindex: u32,
+        queues: u32,
+        board: Option<&Arc<Board>>,
+        unfinished: bool,
+    ) -> io::Result<Self> {
         let sockets = bpf::map(MapType::XskMap, 4, 4, queues)?;
-        let code = redirect_to(sockets.as_raw_fd());
-        // A kernel before 5.18 does not know the flag.
-        let (program, frags) = match bpf::load(ProgramType::Xdp, &code, HAS_FRAGS) {
-            Ok(program) => (program, true),
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                (bpf::load(ProgramType::Xdp, &code, 0)?, false)
-            }
-            Err(e) => return Err(e),
+        // Whatever there is against the shortcut, frames can go without it.
+        let seat = board.and_then(|board| board.seat(ifindex).ok());
+        let seated = seat.as_ref().and_then(|seat| load(&sockets, Some((seat, unfinished))).ok());
+        let (program, frags, seat) = match seated {
+            Some((program, frags)) => (program, frags, seat),
+            None => load(&sockets, None).map(|(program, frags)| (program, frags, None))?,
         };
         let (link, not_native) = match bpf::attach(program.as_fd(), ifindex, AttachType::Xdp, DRV_MODE) {
             Ok(link) => (link, None),
@@ -56,7 +66,7 @@ impl Program {
             Err(why) => (bpf::attach(program.as_fd(), ifindex, AttachType::Xdp, SKB_MODE)?, Some(why)),
         };
         let attached = attachment(&link)?;
-        Ok(Self { link, sockets, not_native, frags, attached })
+        Ok(Self { link, sockets, seat, not_native, frags, attached })
     }
 
     /// Has the frames of a queue redirected to a socket.
@@ -83,13 +93,29 @@ fn attachment(link: &OwnedFd) -> io::Result<String> {
     Ok(all.lines().filter(told).collect::<Vec<_>>().join(" "))
 }
 
-fn redirect_to(map: i32) -> [Insn; 6] {
-    [
-        Insn::new(0x61, 2, 1, RX_QUEUE_INDEX, 0), // r2 = ctx->rx_queue_index
-        Insn::new(0x18, 1, BPF_PSEUDO_MAP_FD, 0, map), // r1 = map, in two slots
-        Insn::new(0, 0, 0, 0, 0),                 //
-        Insn::new(0xb7, 3, 0, 0, XDP_PASS),       // r3 = XDP_PASS
-        Insn::new(0x85, 0, 0, 0, BPF_FUNC_REDIRECT_MAP), // call
-        Insn::new(0x95, 0, 0, 0, 0),              // exit
-    ]
+/// Loads the program; whether it takes frames in parts.
+fn load(sockets: &OwnedFd, seat: Option<(&Seat, bool)>) -> io::Result<(OwnedFd, bool)> {
+    // A kernel before 5.18 does not know the flag.
+    match bpf::load(ProgramType::Xdp, &code(sockets, seat, true), HAS_FRAGS) {
+        Ok(program) => Ok((program, true)),
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            Ok((bpf::load(ProgramType::Xdp, &code(sockets, seat, false), 0)?, false))
+        }
+        Err(e) => Err(e),
+    }
 }
+
+/// The program. `seat`: with the shortcut, and whether frames with unfinished checksums come in.
+fn code(sockets: &OwnedFd, seat: Option<(&Seat, bool)>, parts: bool) -> Vec<Insn> {
+    let mut p = Asm::default();
+    let context = seat.map_or(1, |(seat, unfinished)| seat.prologue(&mut p, parts, unfinished));
+    p.load(Width::U32, 2, context, RX_QUEUE_INDEX);
+    p.map(1, sockets);
+    p.set(3, XDP_PASS);
+    p.call(BPF_FUNC_REDIRECT_MAP);
+    p.exit();
+    p.finish()
+}
+
+#[cfg(test)]
+mod tests;

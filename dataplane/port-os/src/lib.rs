@@ -10,4 +10,5 @@ pub mod ethtool;
 pub mod generate;
 pub mod link;
 pub mod netns;
+pub mod shortcut;
 pub mod tc;

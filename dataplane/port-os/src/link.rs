@@ -5,7 +5,10 @@
 //! Reading is one RTM_GETLINK; writing is an ioctl (netdevice(7)). Errors are plain `io::Error`; ENODEV
 //! is the answer for an interface that does not exist. Nothing waits. Neither type is shared by threads.
 
+mod features;
 pub(crate) mod netlink;
+
+pub use features::Features;
 
 use netlink::{Request, Socket, attributes, word};
 use rustix::net::SocketFlags;

@@ -59,6 +59,15 @@ pub struct PortInfo {
     pub mtu: u32,
 }
 
+/// Where the kernel's own programs know a port that they may receive from on their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    /// The port's number there.
+    pub seat: u32,
+    /// Whether they may also send to it, as it is now.
+    pub takes: bool,
+}
+
 /// What to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortSpec {
@@ -122,6 +131,11 @@ pub trait Device: Send {
     /// How it is now. Called about once a second, and when the kernel tells of a change to a link; must
     /// not wait for anybody.
     fn health(&mut self) -> Health;
+
+    /// `None`: the kernel hands nothing on by itself. Called as often as [`Device::health`].
+    fn shortcut(&self) -> Option<Shortcut> {
+        None
+    }
 
     /// Makes MAC and MTU what `spec` says, without closing.
     ///

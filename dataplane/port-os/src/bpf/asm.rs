@@ -2,6 +2,7 @@
 //!
 //! A value; nothing is shared. Opcodes: `include/uapi/linux/bpf.h`, `bpf_common.h`; meaning: RFC 9669.
 
+use super::maps::{Named, Shared};
 use super::{Cells, Insn};
 
 /// A register. R0 is what calls return, R1 to R5 their arguments (lost in the call), R6 to R9 stay, R10 is the
@@ -18,6 +19,7 @@ pub struct Label(usize);
 pub enum Width {
     U32 = 0x00,
     U16 = 0x08,
+    U8 = 0x10,
     U64 = 0x18,
 }
 
@@ -27,6 +29,9 @@ pub enum Width {
 pub enum If {
     Equal = 0x10,
     Greater = 0x20,
+    /// They have a bit in common.
+    Shares = 0x40,
+    NotEqual = 0x50,
     Less = 0xa0,
     AtMost = 0xb0,
 }
@@ -74,6 +79,18 @@ impl Asm {
     pub fn sub_reg(&mut self, dst: Reg, src: Reg) {
         self.emit(0x1f, dst, src, 0, 0);
     }
+    /// `dst |= src`
+    pub fn or_reg(&mut self, dst: Reg, src: Reg) {
+        self.emit(0x4f, dst, src, 0, 0);
+    }
+    /// `dst &= n`
+    pub fn and(&mut self, dst: Reg, n: i32) {
+        self.emit(0x57, dst, 0, 0, n);
+    }
+    /// `dst = src`, the lower 32 bits only.
+    pub fn copy_low(&mut self, dst: Reg, src: Reg) {
+        self.emit(0xbc, dst, src, 0, 0);
+    }
     /// `dst %= n`
     pub fn modulo(&mut self, dst: Reg, n: i32) {
         self.emit(0x97, dst, 0, 0, n);
@@ -89,6 +106,22 @@ impl Asm {
     /// The lower 32 bits in network byte order.
     pub fn to_be32(&mut self, dst: Reg) {
         self.emit(0xdc, dst, 0, 0, 32);
+    }
+    /// The lower 16 bits in network byte order, the rest 0.
+    pub fn to_be16(&mut self, dst: Reg) {
+        self.emit(0xdc, dst, 0, 0, 16);
+    }
+    /// All 64 bits in network byte order.
+    pub fn to_be64(&mut self, dst: Reg) {
+        self.emit(0xdc, dst, 0, 0, 64);
+    }
+    /// `dst = map`
+    pub fn map(&mut self, dst: Reg, map: &impl Named) {
+        self.code.extend(map.reference(dst));
+    }
+    /// `dst = &cells`
+    pub fn shared(&mut self, dst: Reg, cells: &Shared) {
+        self.code.extend(cells.address(dst));
     }
     /// `dst = &cells`
     pub fn address(&mut self, dst: Reg, cells: &Cells) {

@@ -5,6 +5,7 @@
 //! Layouts: `union bpf_attr`, `include/uapi/linux/bpf.h`.
 
 pub mod asm;
+pub mod maps;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -54,8 +55,16 @@ pub enum AttachType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum MapType {
+    /// BPF_MAP_TYPE_HASH: bytes -> bytes.
+    Hash = 1,
     /// BPF_MAP_TYPE_ARRAY: number -> value.
     Array = 2,
+    /// BPF_MAP_TYPE_PERCPU_ARRAY: number -> a value for each CPU.
+    PerCpuArray = 6,
+    /// BPF_MAP_TYPE_ARRAY_OF_MAPS: number -> map.
+    ArrayOfMaps = 12,
+    /// BPF_MAP_TYPE_DEVMAP: number -> interface.
+    DevMap = 14,
     /// BPF_MAP_TYPE_XSKMAP: queue number -> AF_XDP socket.
     XskMap = 17,
 }
@@ -190,6 +199,20 @@ impl Cells {
         attr[2] = values.as_ptr().expose_provenance() as u64;
         bpf(MAP_UPDATE_ELEM, &mut attr).map(drop)
     }
+}
+
+/// Runs an XDP program once on a copy of `frame`, and returns its answer, which nothing is done about.
+///
+/// # Errors
+/// EINVAL for a frame shorter than an Ethernet header or longer than a page takes.
+pub fn run_once(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+    let mut attr = [0; 18];
+    attr[0] = program.as_raw_fd() as u64;
+    attr[1] = pair(frame.len() as u32, 0);
+    attr[2] = frame.as_ptr().addr() as u64;
+    attr[4] = pair(1, 0);
+    bpf(PROG_TEST_RUN, &mut attr)?;
+    Ok((attr[0] >> 32) as u32)
 }
 
 /// Runs an XDP program `repeat` times, each time on a frame of its own that begins as a copy of `frame`,

@@ -1,4 +1,4 @@
-//! Requests to the kernel's route family, and its answers.
+//! Requests to the kernel's route family and to generic ones, and the answers.
 //!
 //! The kernel answers a request while it is being sent, so nothing here waits for anybody. Layouts:
 //! `include/uapi/linux/netlink.h`, `rtnetlink.h`. A [`Socket`] belongs to one thread at a time and stays
@@ -48,7 +48,7 @@ impl Request {
     }
 }
 
-/// A socket of the route family.
+/// A socket of the route family, or of generic ones.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
@@ -58,9 +58,18 @@ pub(crate) struct Socket {
 impl Socket {
     /// A socket in the calling thread's network namespace. `groups`: RTMGRP_* to listen to.
     pub(crate) fn open(groups: u32, flags: SocketFlags) -> io::Result<Self> {
-        let flags = flags | SocketFlags::CLOEXEC;
         // Protocol 0 is NETLINK_ROUTE.
-        let fd = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        Self::of(None, groups, flags)
+    }
+
+    /// A socket of the generic families.
+    pub(crate) fn generic(flags: SocketFlags) -> io::Result<Self> {
+        Self::of(Some(net::netlink::GENERIC), 0, flags)
+    }
+
+    fn of(protocol: Option<net::Protocol>, groups: u32, flags: SocketFlags) -> io::Result<Self> {
+        let flags = flags | SocketFlags::CLOEXEC;
+        let fd = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         Ok(Self { fd, sequence: Cell::new(0) })
     }

@@ -227,10 +227,24 @@ impl Fdb {
         match self.find(key) {
             Some(value) if value == fresh || value.is_static() => Learned::Known,
             Some(value) if value.port() == port => {
-                self.refresh(key, value, fresh);
+                self.rejuvenate(key, value, fresh);
                 Learned::Known
             }
             _ => self.insert(key, fresh, port_limit),
+        }
+    }
+
+    /// Keeps a station young that was heard on `port` by somebody else. `false`: it is not known there.
+    pub fn refresh(&self, key: FdbKey, port: PortIdx, now: Now) -> bool {
+        let fresh = Value::learned(port, self.stamp(now));
+        match self.find(key) {
+            Some(value) if value.port() != port => false,
+            Some(value) if value == fresh || value.is_static() => true,
+            Some(value) => {
+                self.rejuvenate(key, value, fresh);
+                true
+            }
+            None => false,
         }
     }
 
@@ -243,7 +257,7 @@ impl Fdb {
     /// Keeps a station young. Losing a race against a writer or another worker is fine: whoever won wrote
     /// something newer.
     #[cold]
-    fn refresh(&self, key: FdbKey, old: Value, young: Value) {
+    fn rejuvenate(&self, key: FdbKey, old: Value, young: Value) {
         let (first, second) = self.places(key);
         if !self.buckets[first].refresh(key.0, old, young) {
             self.buckets[second].refresh(key.0, old, young);
