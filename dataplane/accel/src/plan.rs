@@ -65,3 +65,46 @@ impl Plan {
         last + numbers.len() as u16
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vsw_config::{Config, Draft, DraftBridge, DraftPort};
+
+    fn snapshot() -> Snapshot {
+        let port = |name: &str, access: Option<u32>, trunk: Option<&str>, isolated: bool| {
+            let mut p = DraftPort { name: name.into(), isolated, ..Default::default() };
+            p.vlan.access = access;
+            p.vlan.trunk = trunk.map(Into::into);
+            p
+        };
+        let first = vec![
+            port("p0", Some(10), None, false),
+            port("p1", Some(10), None, false),
+            port("p2", Some(20), None, false),
+            port("p3", Some(10), None, true),
+            port("p4", None, Some("10,20"), false),
+            port("p5", None, None, false),
+        ];
+        let second = vec![port("p6", Some(10), None, false)];
+        let bridge = |name: &str, ports| DraftBridge { name: name.into(), ports, ..Default::default() };
+        let bridges = vec![bridge("br0", first), bridge("br1", second)];
+        let config = Config::try_from(Draft { generation: 1, bridges }).unwrap();
+        let slot = |n: &vsw_types::Name| n.as_str()[1..].parse().ok().map(PortIdx);
+        Snapshot::compile(&config, slot, |_| Arc::new(Fdb::new(16, 300, 0, Arc::default())))
+    }
+
+    #[test]
+    fn a_number_for_each_vlan_of_each_bridge() {
+        let mut plan = Plan::of(&snapshot());
+        let last = plan.number(7);
+        let number = |p: u16| plan.member(PortIdx(p)).map(|m| m.domain.unwrap().get());
+        assert_eq!(number(0), number(1));
+        // p5 has all VLANs, and VLAN 1 without a tag.
+        let mut numbers: Vec<_> = [0, 2, 5, 6].into_iter().map(|p| number(p).unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!((numbers, last), (vec![8, 9, 10, 11], 11));
+        assert_eq!((number(3), number(4)), (None, None), "isolated; nothing without a tag");
+        assert_eq!(plan.tables().len(), 2);
+    }
+}

@@ -104,7 +104,8 @@ impl Engine {
             })?);
             handles.push(Handle { bank, bell: bell.clone(), seen, mail, commands: sender, thread: None });
         }
-        let engine = Self { config, watched, workers: handles, start: Instant::now(), epoch: 0, next_home: 0 };
+        let engine =
+            Self { config, watched, workers: handles, start: Instant::now(), epoch: 0, next_home: 0 };
         Ok((engine, workers, events))
     }
 

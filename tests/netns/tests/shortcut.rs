@@ -210,7 +210,11 @@ fn a_station_that_moves_is_followed() {
         let after = places.map(seen);
         for i in 0..3 {
             let arrived = after[i] - before[i];
-            assert!(if i == at { arrived >= 20 } else { arrived < 10 }, "round {round}, {}: {arrived}", places[i].1);
+            assert!(
+                if i == at { arrived >= 20 } else { arrived < 10 },
+                "round {round}, {}: {arrived}",
+                places[i].1
+            );
         }
     }
 }
@@ -225,7 +229,9 @@ fn ping_quick(from: &Namespace) -> bool {
 
 #[test]
 fn who_speaks_only_through_the_kernel_stays_and_who_is_silent_goes() {
-    let Some(lab) = Lab::new("who_speaks_only_through_the_kernel_stays_and_who_is_silent_goes") else { return };
+    let Some(lab) = Lab::new("who_speaks_only_through_the_kernel_stays_and_who_is_silent_goes") else {
+        return;
+    };
     lab.good("add-br br0 --ageing 10");
     let a = machine(&lab, "va", 1, true, "");
     let _b = machine(&lab, "vb", 2, true, "");

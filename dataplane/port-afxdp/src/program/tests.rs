@@ -93,7 +93,11 @@ fn only_known_unicast_of_one_domain_is_handed_on() {
         assert!(!is(NOBODY, A) && !is(B, NOBODY), "unknown");
         assert!(!is(A, A), "back where it came from");
         assert!(!is(C, A), "in another domain");
-        assert!(!is(GROUP, A) && !is(B, GROUP) && !is(B, 0), "groups, nobody");
+        // Even if somebody had them known.
+        for (mac, seat) in [(GROUP, 1), (GROUP + 1, 0), (0, 0)] {
+            s.board.insert(name(1, mac), s.seats[seat].number()).unwrap();
+        }
+        assert!(!is(GROUP, A) && !is(B, GROUP + 1) && !is(B, 0), "groups, nobody");
         for tag in [0x8100, 0x88a8] {
             assert!(!s.is_redirected(&frame(B, A, tag, &[0; 46])), "{tag:x}");
         }

@@ -148,3 +148,15 @@ fn no_torn_reads() {
     assert!(hits >= 300_000, "the race was not run: {hits} hits");
     assert_eq!(wrong, 0, "of {hits}");
 }
+
+#[test]
+fn what_others_heard_keeps_a_station_young_where_it_is() {
+    let (fdb, _) = table(100);
+    fdb.learn(key(1), PortIdx(1), NONE, Now::from_secs(10));
+    assert!(fdb.refresh(key(1), PortIdx(1), Now::from_secs(200)));
+    assert!(!fdb.refresh(key(1), PortIdx(2), Now::from_secs(200)), "it is elsewhere");
+    assert!(!fdb.refresh(key(2), PortIdx(1), Now::from_secs(200)), "nobody knows it");
+    assert_eq!(fdb.len(), 1);
+    assert_eq!(fdb.age(0, 1, Now::from_secs(400), 300), 0);
+    assert_eq!(fdb.age(0, 1, Now::from_secs(500), 300), 1);
+}
