@@ -75,7 +75,7 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 20] = [
+const BENCHES: [Bench; 21] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
     Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
     Bench { group: "micro", name: "flood",      run: micro::flood,    about: "known stations while new ones come by the million" },
@@ -92,6 +92,7 @@ const BENCHES: [Bench; 20] = [
     Bench { group: "net",   name: "tcp-8",      run: net::tcp_8,      about: "eight TCP streams and a thousand idle stations, tap to tap; the Linux bridge" },
     Bench { group: "net",   name: "tcp-offload", run: net::tcp_offload, about: "what offloads bring: one TCP stream, tap to tap, with and without" },
     Bench { group: "net",   name: "afxdp-64",   run: net::afxdp_64,   about: "small frames, AF_XDP on veth; Open vSwitch" },
+    Bench { group: "net",   name: "afxdp-worker", run: net::afxdp_worker, about: "the same without the kernel's shortcut" },
     Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge, Open vSwitch" },

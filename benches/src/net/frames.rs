@@ -124,6 +124,35 @@ pub(crate) fn afxdp_64(effort: Effort) -> Result<Vec<Row>> {
     compare(effort, metrics(rows!("afxdp-64"), &[(NAME, 1.25)]), || over_veth("afxdp", effort), &peers)
 }
 
+/// The same frames all through the worker, as where the kernel's shortcut does not reach.
+pub(crate) fn afxdp_worker(effort: Effort) -> Result<Vec<Row>> {
+    const NAME: &str = Kind::AfXdp.name();
+    let rate = |rooms: &Rooms| -> Result<[f64; 1]> {
+        let (from, to) = (End { ns: &rooms.generator, ifname: "g0" }, End { ns: &rooms.sink, ifname: "k0" });
+        let path = Path::new(from, to, rooms.cores)?;
+        path.introduce(1)?;
+        Ok([path.saturate(&Stream::default(), effort.seconds)?.rate])
+    };
+    let ours = || {
+        let rooms = Rooms::with_veth()?;
+        let switch = Vsw::start_with(&rooms.switch, Some(rooms.cores.switch), &["--shortcut", "off"])?;
+        switch.ctl("add-port br0 s0 --type afxdp")?;
+        switch.ctl("add-port br0 s1 --type afxdp")?;
+        rate(&rooms)
+    };
+    let theirs = || {
+        let rooms = Rooms::with_veth()?;
+        let switch = Ovs::start(&rooms.switch, Kind::AfXdp, rooms.cores.switch)?;
+        switch.add("s0")?;
+        switch.add("s1")?;
+        rate(&rooms)
+    };
+    let installed = Kind::AfXdp.is_installed();
+    let peer = Peer { name: NAME, round: installed.then_some(&theirs as &dyn Fn() -> Result<[f64; 1]>) };
+    let metrics = [Metric::new("afxdp-64, all through the worker", "Mpps", Better::More)];
+    compare(effort, metrics, ours, &[peer])
+}
+
 pub(crate) fn packet_64(effort: Effort) -> Result<Vec<Row>> {
     const NAME: &str = Kind::Packet.name();
     let theirs = || over_ovs(Kind::Packet, effort);

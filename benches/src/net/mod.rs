@@ -20,7 +20,7 @@ mod talk;
 mod traffic;
 mod vsw;
 
-pub(crate) use frames::{afxdp_64, packet_64, tap_64};
+pub(crate) use frames::{afxdp_64, afxdp_worker, packet_64, tap_64};
 pub(crate) use idle::{idle_64, memory};
 pub(crate) use null::null_64;
 pub(crate) use stream::{ping_tap, tcp_8, tcp_offload, tcp_packet, tcp_tap};

@@ -35,6 +35,11 @@ pub(crate) struct Vsw {
 impl Vsw {
     /// In this namespace. With `cpu` it has one worker, pinned to that; else what is usual.
     pub(crate) fn start(ns: &Netns, cpu: Option<usize>) -> Result<Self> {
+        Self::start_with(ns, cpu, &[])
+    }
+
+    /// The same with more arguments for `vswd`.
+    pub(crate) fn start_with(ns: &Netns, cpu: Option<usize>, more: &[&str]) -> Result<Self> {
         let dir = Folder::new("vsw")?;
         let run = dir.path().join("run");
         std::fs::create_dir_all(&run)?;
@@ -45,6 +50,7 @@ impl Vsw {
             Ok(command)
         };
         let mut vswd = command("vswd")?;
+        vswd.args(more).env_remove("VSW_SHORTCUT");
         if let Some(cpu) = cpu {
             vswd.arg("--workers").arg(format!("{cpu},"));
         }
