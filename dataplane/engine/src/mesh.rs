@@ -30,6 +30,8 @@ const BITS: usize = u64::BITS as usize;
 /// One worker's ends of the mesh.
 #[derive(Debug)]
 pub(crate) struct Mesh {
+    /// One's own bit in others' lists.
+    me: usize,
     /// By worker; `None` for oneself.
     to: Vec<Option<Line>>,
     /// Lines with something pending.
@@ -55,14 +57,15 @@ impl Mesh {
     /// The ends of a full mesh, one for each doorbell.
     pub(crate) fn between(bells: &[Arc<Doorbell>]) -> Vec<Self> {
         let words = bells.len().div_ceil(BITS);
-        let new = |_| Self {
+        let new = |me| Self {
+            me,
             to: Vec::new(),
             waiting: Vec::with_capacity(bells.len()),
             from: Vec::new(),
             rung: (0..words).map(|_| AtomicU64::new(0)).collect(),
             unread: vec![0; words],
         };
-        let mut all: Vec<Self> = bells.iter().map(new).collect();
+        let mut all: Vec<Self> = (0..bells.len()).map(new).collect();
         for writer in 0..bells.len() {
             for (reader, bell) in bells.iter().enumerate() {
                 let (mut line, mut end) = (None, None);
@@ -99,11 +102,10 @@ impl Mesh {
     /// to `refuse`.
     #[inline]
     pub(crate) fn flush(&mut self, mut refuse: impl FnMut(PortIdx, Frame)) {
-        let me = self.to.iter().position(Option::is_none).unwrap_or(0);
         while let Some(worker) = self.waiting.pop() {
             let Some(Some(line)) = self.to.get_mut(worker as usize) else { continue };
             line.send();
-            line.rung[me / BITS].fetch_or(1 << (me % BITS), Ordering::Release);
+            line.rung[self.me / BITS].fetch_or(1 << (self.me % BITS), Ordering::Release);
             line.bell.ring_if_asleep();
             line.pending.drain(..).for_each(|(port, frame)| refuse(port, frame));
         }
