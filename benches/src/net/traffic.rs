@@ -79,22 +79,22 @@ impl<'a> Path<'a> {
         let back = Generator::new(self.exit, &Stream { back: true, ..there.clone() })?;
         let there = self.generator(&there)?;
         let tell = |ns: &Netns, generator: &Generator| -> Result<()> {
-            let enough = generator.offered()?.frames + u64::from(pairs.max(8));
+            let enough = generator.offered().frames + u64::from(pairs.max(8));
             for _ in 0..1000 {
                 ns.inside(|| generator.offer(if pairs > 1 { ATTEMPTS / 4 } else { 8 }))??;
-                if generator.offered()?.frames >= enough {
+                if generator.offered().frames >= enough {
                     return Ok(());
                 }
                 interrupt::check()?;
             }
             Err(anyhow!("the generator is too slow"))
         };
-        let before = self.sink.received()?;
+        let before = self.sink.received();
         interrupt::wait_for("a frame to come through", Duration::from_secs(10), || {
             tell(self.to.ns, &back).ok()?;
             tell(self.from.ns, &there).ok()?;
             std::thread::sleep(Duration::from_millis(50));
-            self.sink.received().ok().filter(|n| *n > before)
+            Some(self.sink.received()).filter(|n| *n > before)
         })?;
         Ok(())
     }
@@ -125,12 +125,7 @@ impl<'a> Path<'a> {
         self.during(&generator, BURST, || {
             interrupt::sleep(Duration::from_millis(250))?;
             let read = || -> Result<_> {
-                Ok((
-                    Instant::now(),
-                    generator.offered()?.frames,
-                    self.sink.received()?,
-                    machine_cpu_seconds()?,
-                ))
+                Ok((Instant::now(), generator.offered().frames, self.sink.received(), machine_cpu_seconds()?))
             };
             let first = read()?;
             let (mut last, mut rates) = (first, Sample::default());
@@ -151,11 +146,11 @@ impl<'a> Path<'a> {
     fn trial(&self, rate: f64) -> Result<Trial> {
         let rate = Some(((rate * 1e6) as u64).max(1));
         let generator = self.generator(&Stream { rate, ..Stream::default() })?;
-        self.sink.reset()?;
+        self.sink.reset();
         self.during(&generator, ATTEMPTS, || interrupt::sleep(Duration::from_millis(500)))?;
         // What is still on its way.
         interrupt::sleep(Duration::from_millis(20))?;
-        let (offered, received) = (generator.offered()?, self.sink.received()?);
+        let (offered, received) = (generator.offered(), self.sink.received());
         ensure!(offered.frames > 1, "the generator made nothing");
         let rate = (offered.frames - 1) as f64 / offered.during.as_secs_f64() / 1e6;
         Ok(Trial { rate, loss: 1.0 - received as f64 / offered.frames as f64 })
@@ -187,7 +182,7 @@ impl<'a> Path<'a> {
         let mut medians = [Sample::default(), Sample::default()];
         for _ in 0..effort.seconds {
             self.trial(rate)?;
-            let Some(parts) = self.sink.latency([0.5, 0.99])? else { continue };
+            let Some(parts) = self.sink.latency([0.5, 0.99]) else { continue };
             medians.iter_mut().zip(parts).for_each(|(m, p)| m.push(p.as_secs_f64() * 1e6));
         }
         Ok(medians.map(|m| m.median()))

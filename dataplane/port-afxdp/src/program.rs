@@ -13,7 +13,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use vsw_port_os::bpf::asm::{Asm, Width};
-use vsw_port_os::bpf::{self, AttachType, Insn, MapType, ProgramType};
+use vsw_port_os::bpf::maps::XskMap;
+use vsw_port_os::bpf::{self, AttachType, Insn, ProgramType};
 use vsw_port_os::shortcut::{Board, Seat};
 
 /// BPF_F_XDP_HAS_FRAGS, `include/uapi/linux/bpf.h`: the program does not mind frames in parts.
@@ -32,7 +33,7 @@ const RX_QUEUE_INDEX: i16 = 16;
 pub(crate) struct Program {
     // The first to go: frames must not reach a map without sockets.
     link: OwnedFd,
-    sockets: OwnedFd,
+    sockets: XskMap,
     /// At the kernel's shortcut. Goes when the program is gone.
     pub(crate) seat: Option<Seat>,
     /// Why it runs in the generic hook; `None` when in the driver's.
@@ -52,7 +53,7 @@ impl Program {
         board: Option<&Arc<Board>>,
         unfinished: bool,
     ) -> io::Result<Self> {
-        let sockets = bpf::map(MapType::XskMap, 4, 4, queues)?;
+        let sockets = XskMap::new(queues)?;
         // Whatever there is against the shortcut, frames can go without it.
         let seat = board.and_then(|board| board.seat(ifindex).ok());
         let seated = seat.as_ref().and_then(|seat| load(&sockets, Some((seat, unfinished))).ok());
@@ -71,7 +72,7 @@ impl Program {
 
     /// Has the frames of a queue redirected to a socket.
     pub(crate) fn set(&self, queue: u32, socket: impl AsFd) -> io::Result<()> {
-        bpf::map_set_fd(self.sockets.as_fd(), queue, socket.as_fd())
+        self.sockets.set(queue, socket.as_fd())
     }
 
     /// Whether it is still where it was attached: nobody detached the link or put another program in.
@@ -94,7 +95,7 @@ fn attachment(link: &OwnedFd) -> io::Result<String> {
 }
 
 /// Loads the program; whether it takes frames in parts.
-fn load(sockets: &OwnedFd, seat: Option<(&Seat, bool)>) -> io::Result<(OwnedFd, bool)> {
+fn load(sockets: &XskMap, seat: Option<(&Seat, bool)>) -> io::Result<(OwnedFd, bool)> {
     // A kernel before 5.18 does not know the flag.
     match bpf::load(ProgramType::Xdp, &code(sockets, seat, true), HAS_FRAGS) {
         Ok(program) => Ok((program, true)),
@@ -106,7 +107,7 @@ fn load(sockets: &OwnedFd, seat: Option<(&Seat, bool)>) -> io::Result<(OwnedFd, 
 }
 
 /// The program. `seat`: with the shortcut, and whether frames with unfinished checksums come in.
-fn code(sockets: &OwnedFd, seat: Option<(&Seat, bool)>, parts: bool) -> Vec<Insn> {
+fn code(sockets: &XskMap, seat: Option<(&Seat, bool)>, parts: bool) -> Vec<Insn> {
     let mut p = Asm::default();
     let context = seat.map_or(1, |(seat, unfinished)| seat.prologue(&mut p, parts, unfinished));
     p.load(Width::U32, 2, context, RX_QUEUE_INDEX);

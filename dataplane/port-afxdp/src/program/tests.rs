@@ -24,7 +24,7 @@ struct Seats {
     board: Arc<Board>,
     seats: [Seat; 3],
     program: OwnedFd,
-    _sockets: OwnedFd,
+    _sockets: XskMap,
 }
 
 impl Seats {
@@ -35,7 +35,7 @@ impl Seats {
         let links = vsw_port_os::link::Links::open().unwrap();
         let board = Arc::new(Board::new().unwrap());
         let seats = ["va", "vb", "vc"].map(|n| board.seat(links.by_name(n).unwrap().index).unwrap());
-        let sockets = bpf::map(MapType::XskMap, 4, 4, 1).unwrap();
+        let sockets = XskMap::new(1).unwrap();
         let (program, parts) = load(&sockets, Some((&seats[0], true))).unwrap();
         assert!(parts, "this kernel takes frames in parts");
         let this = Self { board, seats, program, _sockets: sockets };

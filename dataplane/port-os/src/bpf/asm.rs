@@ -2,8 +2,8 @@
 //!
 //! A value; nothing is shared. Opcodes: `include/uapi/linux/bpf.h`, `bpf_common.h`; meaning: RFC 9669.
 
+use super::Insn;
 use super::maps::{Named, Shared};
-use super::{Cells, Insn};
 
 /// A register. R0 is what calls return, R1 to R5 their arguments (lost in the call), R6 to R9 stay, R10 is the
 /// frame pointer.
@@ -121,10 +121,6 @@ impl Asm {
     }
     /// `dst = &cells`
     pub fn shared(&mut self, dst: Reg, cells: &Shared) {
-        self.code.extend(cells.address(dst));
-    }
-    /// `dst = &cells`
-    pub fn address(&mut self, dst: Reg, cells: &Cells) {
         self.code.extend(cells.address(dst));
     }
     /// `dst = *(src + offset)`

@@ -6,7 +6,7 @@
 use super::{Attr, Insn, MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MapType, bpf, owned, pair};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
@@ -49,7 +49,7 @@ impl HashMap {
     /// For so many entries, memory for which is taken as they come.
     ///
     /// # Errors
-    /// As [`super::map`].
+    /// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
     pub fn new(entries: u32) -> io::Result<Self> {
         create(MapType::Hash, [8, 8, entries], NO_PREALLOC, None).map(Self)
     }
@@ -110,7 +110,7 @@ impl<const N: usize> PerCpu<N> {
     /// So many rows.
     ///
     /// # Errors
-    /// As [`super::map`].
+    /// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
     pub fn new(rows: u32) -> io::Result<Self> {
         let map = create(MapType::PerCpuArray, [4, 8 * N as u32, rows], 0, None)?;
         Ok(Self { map, cpus: possible_cpus()? })
@@ -151,7 +151,7 @@ impl DevMap {
     /// Numbers below `entries`.
     ///
     /// # Errors
-    /// As [`super::map`].
+    /// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
     pub fn new(entries: u32) -> io::Result<Self> {
         create(MapType::DevMap, [4, 4, entries], 0, None).map(Self)
     }
@@ -164,6 +164,27 @@ impl DevMap {
 
     pub fn remove(&self, number: u32) {
         let _ = bpf(MAP_DELETE_ELEM, &mut element(&self.0, &number, std::ptr::null::<u32>()));
+    }
+}
+
+/// Queue number -> AF_XDP socket.
+#[derive(Debug)]
+pub struct XskMap(OwnedFd);
+
+impl XskMap {
+    /// For so many queues.
+    ///
+    /// # Errors
+    /// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
+    pub fn new(queues: u32) -> io::Result<Self> {
+        create(MapType::XskMap, [4, 4, queues], 0, None).map(Self)
+    }
+
+    /// # Errors
+    /// What the kernel says, e.g. E2BIG for a queue behind the map's end.
+    pub fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let socket = socket.as_raw_fd();
+        bpf(MAP_UPDATE_ELEM, &mut element(&self.0, &queue, &raw const socket)).map(drop)
     }
 }
 
@@ -184,7 +205,7 @@ impl Shared {
     /// So many, all 0.
     ///
     /// # Errors
-    /// As [`super::map`].
+    /// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
     pub fn new(len: usize) -> io::Result<Self> {
         let map = create(MapType::Array, [4, 8 * len as u32, 1], MMAPABLE, None)?;
         let rights = ProtFlags::READ | ProtFlags::WRITE;
@@ -223,7 +244,7 @@ pub struct Grace {
 
 impl Grace {
     /// # Errors
-    /// As [`super::map`].
+    /// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
     pub fn new() -> io::Result<Self> {
         let inner = create(MapType::Array, [4, 8, 1], 0, None)?;
         Ok(Self { outer: create(MapType::ArrayOfMaps, [4, 4, 1], 0, Some(&inner))?, inner })
@@ -266,8 +287,8 @@ impl Named for DevMap {
         reference(self.0.as_raw_fd(), dst)
     }
 }
-impl Named for OwnedFd {
+impl Named for XskMap {
     fn reference(&self, dst: u8) -> [Insn; 2] {
-        reference(self.as_raw_fd(), dst)
+        reference(self.0.as_raw_fd(), dst)
     }
 }

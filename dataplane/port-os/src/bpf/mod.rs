@@ -54,7 +54,7 @@ pub enum AttachType {
 /// `enum bpf_map_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum MapType {
+enum MapType {
     /// BPF_MAP_TYPE_HASH: bytes -> bytes.
     Hash = 1,
     /// BPF_MAP_TYPE_ARRAY: number -> value.
@@ -96,30 +96,6 @@ const fn pair(first: u32, second: u32) -> u64 {
     first as u64 | (second as u64) << 32
 }
 
-/// Makes a map of `entries` entries; key and value sizes in bytes.
-///
-/// # Errors
-/// EPERM without CAP_BPF (or CAP_SYS_ADMIN).
-pub fn map(kind: MapType, key: u32, value: u32, entries: u32) -> io::Result<OwnedFd> {
-    let mut attr = [0; 18];
-    attr[0] = pair(kind as u32, key);
-    attr[1] = pair(value, entries);
-    bpf(MAP_CREATE, &mut attr).map(owned)
-}
-
-/// Puts a descriptor into a map with 4-byte keys and values.
-///
-/// # Errors
-/// What the kernel says, e.g. E2BIG for a key behind the map's end.
-pub fn map_set_fd(map: BorrowedFd<'_>, key: u32, value: BorrowedFd<'_>) -> io::Result<()> {
-    let value = value.as_raw_fd();
-    let mut attr = [0; 18];
-    attr[0] = map.as_raw_fd() as u64;
-    attr[1] = (&raw const key).addr() as u64;
-    attr[2] = (&raw const value).addr() as u64;
-    bpf(MAP_UPDATE_ELEM, &mut attr).map(drop)
-}
-
 /// Loads a program. `flags`: BPF_F_* of the program.
 ///
 /// # Errors
@@ -145,60 +121,6 @@ pub fn attach(program: BorrowedFd<'_>, ifindex: u32, to: AttachType, flags: u32)
     attr[0] = pair(program.as_raw_fd() as u32, ifindex);
     attr[1] = pair(to as u32, flags);
     bpf(LINK_CREATE, &mut attr).map(owned)
-}
-
-/// Numbers that programs write and we read: an array map of one value.
-#[derive(Debug)]
-pub struct Cells {
-    map: OwnedFd,
-    len: usize,
-}
-
-impl Cells {
-    /// So many 64-bit numbers, all 0.
-    ///
-    /// # Errors
-    /// As [`map`].
-    pub fn new(len: usize) -> io::Result<Self> {
-        Ok(Self { map: map(MapType::Array, 4, 8 * len as u32, 1)?, len })
-    }
-
-    /// `dst = &cells`, in two slots.
-    pub fn address(&self, dst: u8) -> [Insn; 2] {
-        const PSEUDO_MAP_VALUE: u8 = 2;
-        [Insn::new(0x18, dst, PSEUDO_MAP_VALUE, 0, self.map.as_raw_fd()), Insn::new(0, 0, 0, 0, 0)]
-    }
-
-    /// All of them.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn read(&self) -> io::Result<Vec<u64>> {
-        let (key, mut values) = (0_u32, vec![0_u64; self.len]);
-        let mut attr = [0; 18];
-        attr[0] = self.map.as_raw_fd() as u64;
-        attr[1] = (&raw const key).addr() as u64;
-        attr[2] = values.as_mut_ptr().expose_provenance() as u64;
-        bpf(MAP_LOOKUP_ELEM, &mut attr)?;
-        Ok(values)
-    }
-
-    /// Writes all of them.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    ///
-    /// # Panics
-    /// If they are not as many.
-    pub fn write(&self, values: &[u64]) -> io::Result<()> {
-        assert_eq!(values.len(), self.len, "a number for each cell");
-        let key = 0_u32;
-        let mut attr = [0; 18];
-        attr[0] = self.map.as_raw_fd() as u64;
-        attr[1] = (&raw const key).addr() as u64;
-        attr[2] = values.as_ptr().expose_provenance() as u64;
-        bpf(MAP_UPDATE_ELEM, &mut attr).map(drop)
-    }
 }
 
 /// Runs an XDP program once on a copy of `frame`, and returns its answer, which nothing is done about.

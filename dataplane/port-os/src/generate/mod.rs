@@ -17,9 +17,11 @@ mod program;
 pub use frame::{IMIX, Stream};
 pub use program::BACKLOG_NS;
 
-use crate::bpf::{self, AttachType, Cells, Insn, ProgramType};
+use crate::bpf::maps::Shared;
+use crate::bpf::{self, AttachType, Insn, ProgramType};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 const XDP_PASS: i32 = 2;
@@ -28,7 +30,7 @@ const XDP_PASS: i32 = 2;
 #[derive(Debug)]
 pub struct Generator {
     program: OwnedFd,
-    state: Cells,
+    state: Shared,
     template: Vec<u8>,
     batch: u32,
 }
@@ -49,7 +51,7 @@ impl Generator {
     /// EPERM without CAP_BPF and CAP_NET_ADMIN; a stream that cannot be made.
     pub fn new(ifindex: u32, stream: &Stream) -> io::Result<Self> {
         stream.check()?;
-        let state = Cells::new(program::CELLS)?;
+        let state = Shared::new(program::CELLS)?;
         let program = bpf::load(ProgramType::Xdp, &program::generator(ifindex, stream, &state), 0)?;
         // Paced frames leave soon after they were made; others leave by many, which is faster.
         let batch = if stream.rate.is_some() { 16 } else { 64 };
@@ -66,19 +68,17 @@ impl Generator {
         bpf::run_live(self.program.as_fd(), &self.template, frames, self.batch)
     }
 
-    /// # Errors
-    /// What the kernel says.
-    pub fn offered(&self) -> io::Result<Offered> {
-        let state = self.state.read()?;
-        let during = state[program::LAST].saturating_sub(state[program::FIRST]);
-        Ok(Offered { frames: state[program::FRAMES], during: Duration::from_nanos(during) })
+    pub fn offered(&self) -> Offered {
+        let cell = |i: usize| self.state.cells()[i].load(Relaxed);
+        let during = cell(program::LAST).saturating_sub(cell(program::FIRST));
+        Offered { frames: cell(program::FRAMES), during: Duration::from_nanos(during) }
     }
 }
 
 /// Counts what an interface receives, and drops it. Ends when dropped.
 #[derive(Debug)]
 pub struct Sink {
-    counts: Cells,
+    counts: Shared,
     _link: OwnedFd,
 }
 
@@ -86,35 +86,25 @@ impl Sink {
     /// # Errors
     /// As [`bpf::attach`].
     pub fn attach(ifindex: u32) -> io::Result<Self> {
-        let counts = Cells::new(1 + program::STEPS)?;
+        let counts = Shared::new(1 + program::STEPS)?;
         let link = attach(ifindex, &program::sink(&counts))?;
         Ok(Self { counts, _link: link })
     }
 
     /// Frames received so far.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn received(&self) -> io::Result<u64> {
-        Ok(self.counts.read()?[0])
+    pub fn received(&self) -> u64 {
+        self.counts.cells()[0].load(Relaxed)
     }
 
     /// Forgets what was received, and how long it took.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn reset(&self) -> io::Result<()> {
-        self.counts.write(&[0; 1 + program::STEPS])
+    pub fn reset(&self) {
+        self.counts.cells().iter().for_each(|c| c.store(0, Relaxed));
     }
 
     /// How long frames of a paced stream were on their way: the times that these parts of them (0 to 1)
     /// did not exceed, in steps of a quarter of a microsecond. `None` if none came.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn latency<const N: usize>(&self, parts: [f64; N]) -> io::Result<Option<[Duration; N]>> {
-        let counts = self.counts.read()?;
-        let steps = &counts[1..];
+    pub fn latency<const N: usize>(&self, parts: [f64; N]) -> Option<[Duration; N]> {
+        let steps: Vec<u64> = self.counts.cells()[1..].iter().map(|c| c.load(Relaxed)).collect();
         let all: u64 = steps.iter().sum();
         let below = |part: f64| {
             let enough = (all as f64 * part).ceil() as u64;
@@ -125,7 +115,7 @@ impl Sink {
             });
             Duration::from_nanos(((at.unwrap_or(program::STEPS) + 1) << program::STEP_BITS) as u64)
         };
-        Ok((all > 0).then(|| parts.map(below)))
+        (all > 0).then(|| parts.map(below))
     }
 }
 

@@ -3,8 +3,9 @@
 //! Only one thread runs the generator's, so it counts plainly; the sink's may run on several CPUs at once.
 
 use super::frame::{Lengths, Stream};
+use crate::bpf::Insn;
 use crate::bpf::asm::{Asm, If, Label, Reg, Width};
-use crate::bpf::{Cells, Insn};
+use crate::bpf::maps::Shared;
 
 /// How far behind its rate a stream may be and still make up for it: nanoseconds.
 pub const BACKLOG_NS: i32 = 50_000;
@@ -40,11 +41,11 @@ const fn cell(index: usize) -> i16 {
     8 * index as i16
 }
 
-pub(super) fn generator(ifindex: u32, stream: &Stream, state: &Cells) -> Vec<Insn> {
+pub(super) fn generator(ifindex: u32, stream: &Stream, state: &Shared) -> Vec<Insn> {
     let mut p = Asm::default();
     let (drop, send) = (p.label(), p.label());
     p.copy(CTX, 1);
-    p.address(STATE, state);
+    p.shared(STATE, state);
     p.call(KTIME_GET_NS);
     p.copy(NOW, 0);
     if let Some(rate) = stream.rate {
@@ -154,11 +155,11 @@ fn addresses(p: &mut Asm, pairs: u32) {
     p.store(Width::U32, FRAME, 8, 1);
 }
 
-pub(super) fn sink(counts: &Cells) -> Vec<Insn> {
+pub(super) fn sink(counts: &Shared) -> Vec<Insn> {
     let mut p = Asm::default();
     let (count, fits) = (p.label(), p.label());
     p.copy(CTX, 1);
-    p.address(STATE, counts);
+    p.shared(STATE, counts);
     // Frames without a tag only; where there is one, or no time, the first 8 of these bytes are too far away
     // from now to be a time.
     point_to_frame(&mut p, 50, count);
