@@ -195,6 +195,7 @@ impl Worker {
                     let _ = reply.send(None);
                 }
                 Command::SetMtu(port, mtu) => self.out.set_mtu(port, mtu),
+                Command::SetCaps(port, caps) => self.out.set_caps(port, caps),
                 Command::Sync(reply) => {
                     let _ = reply.send(());
                 }
