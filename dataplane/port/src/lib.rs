@@ -183,6 +183,12 @@ pub trait PortQueue: Send {
         let _ = io;
     }
 
+    /// Called before the worker leaves the queue alone until it is readable ([`PortQueue::readiness`]). `false`:
+    /// it may not yet, there is something, or something that was taken has to be given back.
+    fn arm(&mut self) -> bool {
+        true
+    }
+
     /// Readable when there is something to receive. `None`: this queue must be polled.
     fn readiness(&self) -> Option<BorrowedFd<'_>>;
 }
