@@ -1,0 +1,6 @@
+//! The packet path against a guest's driver written for tests.
+
+mod frames;
+mod guest;
+mod hostile;
+mod life;
