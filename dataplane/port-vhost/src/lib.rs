@@ -4,6 +4,7 @@
 mod door;
 mod fault;
 mod features;
+mod inflight;
 mod loans;
 mod log;
 mod memory;

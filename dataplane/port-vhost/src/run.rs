@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::features::Terms;
+use crate::inflight::Note;
 use crate::loans::{Grave, Loans};
 use crate::log::{DirtyLog, UsedLog};
 use crate::memory::Memory;
@@ -27,15 +28,15 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// `writable`: the ring's buffers are for us to write.
     pub(crate) fn new(
         setup: RingSetup,
         terms: Terms,
-        memory: Arc<Memory>,
-        log: Option<Arc<DirtyLog>>,
+        (memory, log, note): (Arc<Memory>, Option<Arc<DirtyLog>>, Note),
         kick: Option<OwnedFd>,
         writable: bool,
     ) -> Result<Self, Fault> {
-        let ring = Ring::new(setup, terms.features, &memory, used_log(setup, terms, log.as_ref()))?;
+        let ring = Ring::new(setup, terms.features, &memory, used_log(setup, terms, log.as_ref()), note)?;
         let size = setup.size as u16;
         Ok(Self {
             ring,

@@ -11,6 +11,7 @@
 use crate::door::{Door, eventfd};
 use crate::fault::Fault;
 use crate::features::Terms;
+use crate::inflight::{InFlight, Note};
 use crate::loans::Grave;
 use crate::log::DirtyLog;
 use crate::memory::Memory;
@@ -92,6 +93,7 @@ pub(crate) struct Shared {
 struct Common {
     memory: Arc<Memory>,
     log: Option<Arc<DirtyLog>>,
+    inflight: Option<Arc<InFlight>>,
     graves: Vec<Grave>,
 }
 
@@ -226,13 +228,14 @@ impl Shared {
     pub(crate) fn start(&self, ring: usize, setup: RingSetup, kick: Option<OwnedFd>) -> Result<(), Fault> {
         self.check(ring)?;
         self.stop(ring);
-        let (memory, log) = {
+        let given = {
             let common = self.common();
-            (common.memory.clone(), common.log.clone())
+            let note = Note::new(common.inflight.as_ref(), ring, setup.size);
+            (common.memory.clone(), common.log.clone(), note)
         };
         let receives = ring % 2 == 0;
         let kick = kick.map(eventfd).transpose()?;
-        let mut run = Run::new(setup, self.terms(), memory, log, kick, receives)?;
+        let mut run = Run::new(setup, self.terms(), given, kick, receives)?;
         match &run.kick {
             // Buffers that the guest adds are looked for when there is something to put there.
             _ if receives => _ = run.ring.notify_me(false),
@@ -305,6 +308,11 @@ impl Shared {
         Ok(())
     }
 
+    /// Where rings that are started from now on note how far they are, and go on by what is noted.
+    pub(crate) fn set_inflight(&self, region: InFlight) {
+        self.common().inflight = Some(Arc::new(region));
+    }
+
     /// Has the switch learn where the guest is: a frame with this source comes in (RARP, RFC 903).
     pub(crate) fn announce(&self, mac: [u8; 6]) {
         *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = Some(mac);
@@ -330,7 +338,7 @@ impl Shared {
             self.with(ring, |vring| *vring = Vring::default());
         }
         let mut common = self.common();
-        (common.memory, common.log) = Default::default();
+        (common.memory, common.log, common.inflight) = Default::default();
         self.features.store(0, Release);
     }
 

@@ -18,6 +18,7 @@ pub(crate) mod raw;
 mod split;
 
 use crate::fault::Fault;
+use crate::inflight::Note;
 use crate::log::UsedLog;
 use crate::memory::Memory;
 use crate::shared::RingSetup;
@@ -190,10 +191,16 @@ impl Ring {
     ///
     /// # Errors
     /// When it is not in the guest's memory, or no ring could be like that.
-    pub(crate) fn new(setup: RingSetup, features: u64, memory: &Memory, log: UsedLog) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        setup: RingSetup,
+        features: u64,
+        memory: &Memory,
+        log: UsedLog,
+        note: Note,
+    ) -> Result<Self, Fault> {
         match features & F_RING_PACKED {
             0 => Split::new(setup, features, memory, log).map(Self::Split),
-            _ => Packed::new(setup, features, memory, log).map(Self::Packed),
+            _ => Packed::new(setup, features, memory, log, note).map(Self::Packed),
         }
     }
 

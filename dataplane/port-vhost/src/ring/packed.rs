@@ -6,6 +6,7 @@
 
 use super::{Chain, Chains, F_INDIRECT_DESC, INDIRECT, NEXT, WRITE, crossed, raw};
 use crate::fault::Fault;
+use crate::inflight::Note;
 use crate::log::UsedLog;
 use crate::memory::Memory;
 use crate::shared::RingSetup;
@@ -37,6 +38,10 @@ impl Place {
 
     fn word(self) -> u16 {
         self.index | u16::from(self.wrap) << 15
+    }
+
+    fn pair(self) -> (u16, bool) {
+        (self.index, self.wrap)
     }
 
     #[inline]
@@ -71,13 +76,20 @@ pub(crate) struct Packed {
     hidden: Option<(Place, u16)>,
     indirect: bool,
     log: UsedLog,
+    note: Note,
 }
 
 // SAFETY: addresses in a guest's memory, which is the same for all threads; one user at a time.
 unsafe impl Send for Packed {}
 
 impl Packed {
-    pub(super) fn new(setup: RingSetup, features: u64, memory: &Memory, log: UsedLog) -> Result<Self, Fault> {
+    pub(super) fn new(
+        setup: RingSetup,
+        features: u64,
+        memory: &Memory,
+        log: UsedLog,
+        note: Note,
+    ) -> Result<Self, Fault> {
         if setup.size == 0 || setup.size > 1 << 15 {
             return Err(Fault::RingSize(setup.size));
         }
@@ -88,7 +100,23 @@ impl Packed {
             return Err(Fault::NoSuchDescriptor(next.index.max(used.index).into(), setup.size));
         }
         let indirect = features & F_INDIRECT_DESC != 0;
-        Ok(Self { desc, driver, device, size, next, used, hidden: None, indirect, log })
+        let mut ring = Self { desc, driver, device, size, next, used, hidden: None, indirect, log, note };
+        ring.succeed();
+        ring.note.set(ring.used.pair(), ring.used.pair());
+        Ok(ring)
+    }
+
+    /// Goes on where a predecessor was killed, if there was one: what it took and did not show is taken again.
+    fn succeed(&mut self) {
+        let Some(places) = self.note.places() else { return };
+        let [before, after] = places.map(|(index, wrap)| Place { index, wrap });
+        if before.index >= self.size || after.index >= self.size {
+            return;
+        }
+        let flags = self.flags(before.index).load(Acquire);
+        let shown = (flags & AVAIL != 0) == before.wrap && (flags & USED != 0) == before.wrap;
+        self.used = if before != after && shown { after } else { before };
+        self.next = self.used;
     }
 
     pub(super) fn relocate(&mut self, setup: RingSetup, memory: &Memory) -> Result<(), Fault> {
@@ -203,7 +231,9 @@ impl Packed {
     #[inline]
     pub(super) fn publish(&mut self) -> bool {
         let Some((old, flags)) = self.hidden.take() else { return false };
+        self.note.set(self.used.pair(), old.pair());
         self.flags(old.index).store(flags, Release);
+        self.note.set(self.used.pair(), self.used.pair());
         // The driver writes what it wants and looks at flags; we write flags and look at what it wants.
         fence(SeqCst);
         // SAFETY: the driver's area is mapped and aligned.

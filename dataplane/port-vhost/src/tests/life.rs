@@ -4,8 +4,10 @@ use super::frames::{io, layouts, payload, queue};
 use super::guest::{BASE, BUFFERS, Guest, memfd};
 use crate::fault::Fault;
 use crate::features::{LOG_ALL, VERSION_1};
+use crate::inflight::{InFlight, Note};
 use crate::memory::{MAX_REGIONS, Memory, RegionSpec};
 use crate::ring::F_RING_PACKED;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use vsw_mem::{Batch, Frame};
 use vsw_port::{Io, PortQueue};
@@ -55,6 +57,76 @@ fn a_split_ring_goes_on_after_the_switch_was_killed() {
     guest.start(0);
     let got = receive(&guest, &mut io);
     assert_eq!(got.iter().map(|f| f.bytes().to_vec()).collect::<Vec<_>>(), [payload(100, 7)]);
+}
+
+/// A new process, which knows of the old one what the front end and the guest's memory tell.
+fn successor(guest: &mut Guest, inflight: &OwnedFd, base: u32) {
+    guest.shared = crate::shared::Shared::new(1).unwrap();
+    guest.shared.set_features(guest.features);
+    guest.shared.set_memory(guest.table()).unwrap();
+    let len = rustix::fs::fstat(inflight).unwrap().st_size as u64;
+    guest.shared.set_inflight(InFlight::map(inflight, 0, len, 2, 8).unwrap());
+    guest.start(base);
+}
+
+#[test]
+fn a_packed_ring_goes_on_by_what_was_in_flight() {
+    let features = VERSION_1 | F_RING_PACKED;
+    let (mut guest, mut io) = (Guest::new(features, 8), io());
+    let (region, len) = InFlight::create(2, 8).unwrap();
+    let fresh = Guest::fresh(features);
+    successor(&mut guest, &region, fresh);
+    for round in 0..30 {
+        for i in 0..round % 3 {
+            guest.send(&[0; 12], &payload(100, round + i), BUFFERS + 1000 * i as u64, 60, false);
+        }
+        // Taken, and never shown as used: the next process takes them again.
+        let mut queue = queue(&guest);
+        let mut lost = Batch::new();
+        queue.recv(&mut lost, &mut io).unwrap();
+        assert_eq!(lost.len(), round % 3);
+        if round % 2 == 0 {
+            successor(&mut guest, &region, fresh);
+            let got = receive(&guest, &mut io);
+            assert_eq!(got.len(), round % 3, "round {round}");
+        } else {
+            queue.flush(&mut io);
+        }
+        assert_eq!(guest.tx.used().len(), round % 3, "round {round}");
+        successor(&mut guest, &region, fresh);
+        assert!(receive(&guest, &mut io).is_empty(), "what was shown is over");
+    }
+    // Killed between noting a batch and showing it, or right after.
+    let note = Note::new(Some(&Arc::new(InFlight::map(&region, 0, len, 2, 8).unwrap())), 1, 8);
+    let [before, _] = note.places().unwrap();
+    note.set(((before.0 + 2) % 8, before.1 ^ (before.0 > 5)), before);
+    guest.send(&[0; 12], &payload(100, 1), BUFFERS, 60, false);
+    successor(&mut guest, &region, fresh);
+    assert_eq!(receive(&guest, &mut io).len(), 1);
+    assert_eq!(guest.tx.used().len(), 1);
+    let [_, after] = note.places().unwrap();
+    note.set(after, before);
+    successor(&mut guest, &region, fresh);
+    assert!(receive(&guest, &mut io).is_empty());
+}
+
+#[test]
+fn in_flight_regions_that_cannot_be_are_refused() {
+    let (file, len) = InFlight::create(2, 8).unwrap();
+    assert!(InFlight::map(&file, 0, len, 2, 8).is_ok());
+    for (offset, len, rings, size) in [
+        (0, len - 1, 2, 8),
+        (8, len, 2, 8),
+        (1, len, 2, 8),
+        (!7, len, 2, 8),
+        (0, len, 0, 8),
+        (0, len, 2, 0),
+        (0, len, 3, 8),
+    ] {
+        let refused = InFlight::map(&file, offset, len, rings, size);
+        assert!(matches!(refused, Err(Fault::InFlight(_))), "{offset}, {len}, {rings}, {size}");
+    }
+    assert!(InFlight::create(u16::MAX, 1 << 15).is_err());
 }
 
 #[test]
