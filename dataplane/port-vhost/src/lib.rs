@@ -15,5 +15,11 @@ mod run;
 mod shared;
 mod transmit;
 
-#[cfg(test)]
+/// For fuzz targets.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    pub use crate::tests::rings;
+}
+
+#[cfg(any(test, fuzzing))]
 mod tests;
