@@ -22,7 +22,7 @@ const GUESTS: u8 = 16;
 const KILLS: usize = 5;
 
 fn config(dir: &Path, guests: u8) -> Result<Config> {
-    ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk)");
+    ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk-dev)");
     let nic = |i: u8| Nic::new(dir.join(format!("v{i}.sock")), i);
     Ok(Config { memory: 256, buffers: 32_768, ..Config::new(dir, (0..guests).map(nic).collect()) })
 }

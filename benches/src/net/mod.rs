@@ -35,7 +35,7 @@ use anyhow::{Result, ensure};
 const PACKAGES: [(&str, &str); 8] = [
     ("openvswitch-switch", "ovs-vswitchd"),
     ("openvswitch-switch-dpdk", "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"),
-    ("dpdk", "dpdk-testpmd"),
+    ("dpdk-dev", "dpdk-testpmd"),
     ("util-linux", "taskset"),
     ("iperf3", "iperf3"),
     ("iproute2", "ip"),

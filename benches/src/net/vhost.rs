@@ -46,7 +46,7 @@ struct Guests {
 
 impl Guests {
     fn new() -> Result<Self> {
-        ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk)");
+        ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk-dev)");
         let dir = Folder::new("vhost")?;
         let cores = Cores::choose()?;
         let nic =

@@ -3,7 +3,7 @@
 //! A [`Testpmd`] is one such process with virtio-user NICs ([`Nic`]), driven through its prompt. Its tests hold
 //! the `vhost-user` port against it; the benches make traffic with it.
 //!
-//! Complications: testpmd is a Debian package (`dpdk`) that need not be there; its tests are then skipped and
+//! Complications: testpmd is a Debian package (`dpdk-dev`) that need not be there; its tests are then skipped and
 //! say so for the count ([`is_there`]). It runs without huge pages: what it shares with the switch is a memfd.
 //!
 //! Thread-safety: one thread drives one testpmd; a thread of its own reads what it prints.
@@ -31,7 +31,7 @@ pub fn is_installed() -> bool {
 pub fn is_there(test: &str) -> bool {
     let there = is_installed();
     if !there {
-        eprintln!("SKIPPED: needs {PROGRAM} (Debian package dpdk): {test}");
+        eprintln!("SKIPPED: needs {PROGRAM} (Debian package dpdk-dev): {test}");
     }
     there
 }
