@@ -1,8 +1,9 @@
 //! A running testpmd, and its prompt.
 //!
 //! Complications: it writes the prompt at once and what it prints through stdio, which `stdbuf` makes line by
-//! line; else answers would come after the prompt that ends them. It ends by itself when its input does, so
-//! that nothing outlives a test that is killed.
+//! line; else answers would come after the prompt that ends them. The kernel kills it when the thread that started
+//! it ends (`setpriv`), so that nothing outlives a test that is killed: while it waits for the switch to connect it
+//! would not notice the end of its input.
 
 use crate::{Nic, PROGRAM, Stats};
 use anyhow::{Context, Result, bail, ensure};
@@ -105,7 +106,7 @@ impl Config {
             // A predecessor that was killed left it.
             let _ = std::fs::remove_file(&nic.socket);
         }
-        command.args(["stdbuf", "-oL", PROGRAM]).args(self.arguments());
+        command.args(["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", PROGRAM]).args(self.arguments());
         command.env("RUNTIME_DIRECTORY", &self.dir).stdin(Stdio::piped());
         let (mut reader, writer) = std::io::pipe()?;
         command.stdout(writer.try_clone()?).stderr(writer);
