@@ -296,8 +296,7 @@ impl Switch {
             warn!("port {name}: {e}");
         }
         m.unsettled = result.err();
-        open.info = open.device.info();
-        self.engine.set_mtu(m.slot, open.info.mtu);
+        open.learn(m.slot, &self.engine);
     }
 
     /// Looks how the open ports are; closes what is lost.
@@ -321,11 +320,7 @@ impl Switch {
                 }
                 open.health = health;
             }
-            let info = open.device.info();
-            if info.mtu != open.info.mtu {
-                self.engine.set_mtu(m.slot, info.mtu);
-            }
-            open.info = info;
+            open.learn(m.slot, &self.engine);
             open.shortcut = open.device.shortcut();
         }
         let unsettled: Vec<Name> =

@@ -57,6 +57,8 @@ pub struct PortInfo {
     pub mac: Option<MacAddr>,
     /// Bytes of L3 payload.
     pub mtu: u32,
+    /// What its way out can take now.
+    pub caps: PortCaps,
 }
 
 /// Where the kernel's own programs know a port that they may receive from on their own.
@@ -86,7 +88,6 @@ pub struct PortSpec {
 
 /// A port just opened.
 pub struct OpenPort {
-    pub caps: PortCaps,
     pub device: Box<dyn Device>,
     /// At least one.
     pub queues: Vec<Box<dyn PortQueue>>,
@@ -94,7 +95,7 @@ pub struct OpenPort {
 
 impl std::fmt::Debug for OpenPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenPort").field("caps", &self.caps).field("queues", &self.queues.len()).finish()
+        f.debug_struct("OpenPort").field("queues", &self.queues.len()).finish_non_exhaustive()
     }
 }
 
@@ -126,6 +127,7 @@ pub trait Driver: Send + Sync {
 
 /// An open port, as housekeeping sees it.
 pub trait Device: Send {
+    /// What is true now; asked as often as [`Device::health`].
     fn info(&self) -> PortInfo;
 
     /// How it is now. Called about once a second, and when the kernel tells of a change to a link; must
@@ -168,7 +170,8 @@ pub trait PortQueue: Send {
 
     /// Sends frames from the front of `from`, which it takes out. What is left in `from` found the queue
     /// full: the caller counts it. A frame that the device refuses for its own sake is given to
-    /// [`Io::discard`]. Every frame is within the port's [`PortCaps`].
+    /// [`Io::discard`]. Every frame is within the port's [`PortCaps`] as [`Device::info`] last told them:
+    /// where these change while the port is open, `send` may get frames beyond the new ones for a moment.
     ///
     /// # Errors
     /// When the queue will never work again.
@@ -178,6 +181,12 @@ pub trait PortQueue: Send {
     /// the end of a pass that sent or received, and before the worker goes to sleep.
     fn flush(&mut self, io: &mut Io) {
         let _ = io;
+    }
+
+    /// Called before the worker leaves the queue alone until it is readable ([`PortQueue::readiness`]). `false`:
+    /// it may not yet, there is something, or something that was taken has to be given back.
+    fn arm(&mut self) -> bool {
+        true
     }
 
     /// Readable when there is something to receive. `None`: this queue must be polled.
