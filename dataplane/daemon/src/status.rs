@@ -71,6 +71,10 @@ fn port_status(name: &Name, port: &vsw_config::Port, managed: &Managed, config: 
                     status.set_state(v1::PortState::Down);
                     status.reason = why.clone();
                 }
+                (Health::Failed(why), None) => {
+                    status.set_state(v1::PortState::Failed);
+                    status.reason = why.clone();
+                }
                 _ => status.set_state(v1::PortState::Up),
             }
         }

@@ -110,6 +110,7 @@ impl Switch {
                 self.look_after_ports();
                 self.ports.values_mut().for_each(Managed::prompt);
             }
+            Message::PortsChanged => self.look_after_ports(),
             Message::Worker(Event::Broken(slot, why)) => self.broken(slot, &why),
             Message::Worker(Event::Stations) => self.accel.news(),
             Message::Stop => {}
@@ -313,9 +314,10 @@ impl Switch {
             if open.health != health {
                 match &health {
                     Health::Down(why) => info!("port {name}: down: {why}"),
+                    Health::Failed(why) => warn!("port {name}: failed: {why}"),
                     _ => info!("port {name}: up"),
                 }
-                if matches!(health, Health::Down(_)) {
+                if health != Health::Up {
                     self.fdbs.forget(m.slot, |_, _| true, now);
                 }
                 open.health = health;

@@ -16,7 +16,7 @@ use vsw_types::{DropReason, MacAddr, Name};
 
 fn spec(name: &str, netns: Option<PathBuf>) -> PortSpec {
     let ifname = Name::new(name).unwrap();
-    PortSpec { ifname, netns, mac: None, mtu: None, queues: Some(1), workers: 1 }
+    PortSpec { ifname, netns, mac: None, mtu: None, queues: Some(1), workers: 1, socket: None }
 }
 
 fn open(spec: &PortSpec) -> OpenPort {

@@ -84,6 +84,17 @@ pub struct PortSpec {
     pub queues: Option<u16>,
     /// Workers that could each have a queue of their own.
     pub workers: u16,
+    /// Where the other side is met. Only for kinds that meet it at a Unix socket.
+    pub socket: Option<SocketSpec>,
+}
+
+/// A Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketSpec {
+    /// Absolute.
+    pub path: PathBuf,
+    /// We make it and wait there; else the other side does.
+    pub server: bool,
 }
 
 /// A port just opened.
@@ -154,6 +165,9 @@ pub enum Health {
     Up,
     /// Open, but nobody is at the other end or the link is down; the reason in words.
     Down(String),
+    /// Open, but given up for a while for what the other side did; the reason in words. The device tries
+    /// again by itself.
+    Failed(String),
     /// Beyond repair: close it, and try to open it again now and then.
     Lost(PortError),
 }
