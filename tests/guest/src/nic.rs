@@ -59,8 +59,10 @@ impl Nic {
             }
             Kind::VhostUser => {
                 let socket = self.socket.display();
-                options
-                    .extend(["-chardev".into(), format!("socket,id=c-{port},path={socket},server=on,wait=off")]);
+                options.extend([
+                    "-chardev".into(),
+                    format!("socket,id=c-{port},path={socket},server=on,wait=off"),
+                ]);
                 options.extend(["-netdev".into(), format!("vhost-user,id={port},chardev=c-{port}")]);
             }
         }
