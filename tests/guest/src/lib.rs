@@ -15,6 +15,7 @@ mod image;
 mod nic;
 mod pinger;
 mod qmp;
+pub mod stories;
 pub mod traffic;
 
 pub use guest::{Guest, Machine};

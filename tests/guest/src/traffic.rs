@@ -3,7 +3,7 @@
 use crate::Guest;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -58,6 +58,7 @@ fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
+/// Busybox's `nc` ends when the other side does, whatever it has left to send: so the guest closes first.
 fn exchange(stream: &TcpStream, sent: &Path, got: &Path) {
     stream.set_nonblocking(false).expect("a live socket");
     stream.set_read_timeout(Some(PATIENCE)).expect("a live socket");
@@ -66,7 +67,6 @@ fn exchange(stream: &TcpStream, sent: &Path, got: &Path) {
         scope.spawn(|| {
             let (mut from, mut to) = (fs::File::open(sent).expect("it exists"), stream);
             io::copy(&mut from, &mut to).and_then(|_| to.flush()).expect("the guest reads");
-            stream.shutdown(Shutdown::Write).expect("a live socket");
         });
         let mut from = stream;
         io::copy(&mut from, &mut fs::File::create(got).expect("a file")).expect("the guest sends");
