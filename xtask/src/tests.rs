@@ -30,6 +30,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if only.is_none() || package.is_some() {
         if rooted {
             packages::need(&["ip", "ping", "tcpdump", "ethtool"])?;
+            if package.is_none_or(|package| package == "vsw-guest") {
+                packages::guest();
+            }
         }
         workspace(package, rooted, &mut tally)?;
     }

@@ -26,11 +26,13 @@ pub struct Machine {
     pub nics: Vec<Nic>,
     /// For the guest's `init`, which says what it understands.
     pub words: String,
+    /// Environment of QEMU, and so of the scripts that it runs.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Machine {
     pub fn new(name: &str, nics: &[Nic], words: &str) -> Self {
-        Self { name: name.into(), nics: nics.into(), words: words.into() }
+        Self { name: name.into(), nics: nics.into(), words: words.into(), environment: Vec::new() }
     }
 
     /// Starts it on the host of the lab, and waits until it takes commands.
@@ -64,7 +66,7 @@ impl Machine {
         command.args(["-qmp", &format!("unix:{},server=on,wait=off", at("qmp"))]);
         command.args(self.nics.iter().flat_map(Nic::options));
         // For scripts that QEMU runs.
-        command.env("VSW_RUN_DIR", lab.run_dir()).env("PATH", path());
+        command.env("VSW_RUN_DIR", lab.run_dir()).env("PATH", path()).envs(self.environment.iter().cloned());
         let log = fs::File::create(dir.join("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         let child = command.spawn().expect("it starts");

@@ -47,6 +47,18 @@ pub fn transfer(lab: &Lab, guest: &Guest, machine: &Namespace, address: &str, up
     assert_eq!(fs::metadata(&got).expect("it exists").len(), up as u64);
 }
 
+/// One guest connects to another and sends so many bytes.
+#[track_caller]
+pub fn between_guests(from: &Guest, to: &Guest, address: &str, bytes: usize) {
+    // Its input stays open: see `exchange`.
+    to.good("rm -f /tmp/got; (sleep 100 | nc -l -p 5000 >/tmp/got) 2>/dev/null &");
+    to.good("for i in $(seq 50); do netstat -ltn | grep -q :5000 && exit; sleep 0.1; done; exit 1");
+    let sent = from.good(&format!(
+        "head -c {bytes} /dev/urandom >/tmp/up; nc {address} 5000 </tmp/up || exit; sha256sum </tmp/up"
+    ));
+    assert_eq!(to.good("sha256sum </tmp/got"), sent, "what arrived at {address}");
+}
+
 fn accept(listener: &TcpListener) -> TcpStream {
     let end = Instant::now() + PATIENCE;
     loop {

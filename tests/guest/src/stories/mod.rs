@@ -10,7 +10,9 @@ pub use lifetimes::{
     the_guest_comes_before_its_port, the_port_comes_before_its_guest,
     the_switch_restarts_under_a_running_guest,
 };
-pub use traffic::{a_guest_and_containers_talk_across_vlans, a_vlan_changes_while_traffic_flows};
+pub use traffic::{
+    a_guest_and_containers_talk_across_vlans, a_vlan_changes_while_traffic_flows, guests_talk_to_each_other,
+};
 
 use crate::{Kind, Machine, Nic};
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! VLANs and large frames.
 
 use super::{add_early, machine};
-use crate::traffic::{cannot_reach, reaches, transfer};
-use crate::{Guest, Kind, Pinger};
+use crate::traffic::{between_guests, cannot_reach, reaches, transfer};
+use crate::{Guest, Kind, Machine, Nic, Pinger};
 use std::time::Instant;
 use vsw_netns::{Lab, Namespace};
 
@@ -75,6 +75,38 @@ fn mean_frame(lab: &Lab, direction: &str, f: impl FnOnce()) -> u64 {
     f();
     let after = counters();
     (after[1] - before[1]) / (after[0] - before[0]).max(1)
+}
+
+/// Two guests, of which the second is on a TAP, and containers. Large frames stay whole from guest to guest.
+pub fn guests_talk_to_each_other(lab: &Lab, kind: Kind) {
+    let (mut first, nic) = machine(lab, kind);
+    first.words =
+        "vsw.vlan=eth0.10 vsw.addr=eth0.10:10.0.0.1/24 vsw.vlan=eth0.20 vsw.addr=eth0.20:10.0.20.1/24".into();
+    let other = Nic::new(lab, Kind::Tap, "vm1", 4);
+    let second = Machine::new("other", std::slice::from_ref(&other), "vsw.addr=eth0:10.0.0.4/24");
+    add_early(lab, &nic, "--trunk 10,20");
+    add_early(lab, &other, "--vlan 10");
+    let a = lab.tap("br0", "a", 2, "--vlan 10");
+    let b = lab.tap("br0", "b", 3, "--vlan 20");
+    b.ip("addr add 10.0.20.3/24 dev b");
+    let (first, second) = (first.start(lab), second.start(lab));
+    for (guest, port) in [(&first, "vm0"), (&second, "vm1")] {
+        guest.ready();
+        lab.becomes(port, "up");
+    }
+    for to in ["10.0.0.4", "10.0.0.2", "10.0.20.3"] {
+        reaches(&first, to);
+    }
+    transfer(lab, &first, &b, "10.0.20.3", SOME / 8, SOME / 8);
+    transfer(lab, &second, &a, "10.0.0.2", SOME / 8, SOME / 8);
+    between_guests(&second, &first, "10.0.0.1", SOME / 8);
+    let frame = mean_frame(lab, "rx", || between_guests(&first, &second, "10.0.0.4", SOME));
+    println!("{kind:?} to Tap: mean frame {frame} bytes");
+    assert!(frame > 3000, "frames are larger than the MTU: {frame}");
+    lab.good("set-port br0 vm1 --vlan 20");
+    cannot_reach(&second, "10.0.0.1");
+    cannot_reach(&second, "10.0.0.2");
+    reaches(&second, "10.0.0.3");
 }
 
 pub fn a_vlan_changes_while_traffic_flows(lab: &Lab, kind: Kind) {
