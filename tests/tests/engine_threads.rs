@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vsw_config::{Config, Draft};
 use vsw_engine::{Engine, Event, Polling};
-use vsw_mem::{Batch, FramePool, PoolSize};
+use vsw_mem::{Batch, Csum, FramePool, Offload, PoolSize};
+use vsw_port::sim::{SimFrame, SimPeer};
 use vsw_port::{Io, PortCaps, PortError, PortQueue};
 use vsw_switch::{Fdb, Snapshot};
 use vsw_tests::frames::frame;
@@ -271,5 +272,40 @@ fn an_idle_switch_sleeps_and_wakes_at_once() {
         host.accounts(slot);
     }
     assert_eq!((0..16).map(|slot| host.balance(slot)).sum::<i64>(), 0);
+    host.end();
+}
+
+/// A guest can take up another driver while its port is open.
+#[test]
+fn a_ports_capabilities_change_while_it_is_open() {
+    let _alone = alone();
+    let mut host = Host::new();
+    let (left, port) = SimPeer::open(PortCaps::ALL);
+    host.engine.attach(PortIdx(0), PortCaps::ALL, 1500, port.queues);
+    let (right, port) = SimPeer::open(PortCaps::NONE);
+    host.engine.attach(PortIdx(1), PortCaps::NONE, 1500, port.queues);
+    host.publish(&[0, 1]);
+    // IPv4, UDP from port 1 to port 2, 26 bytes of L4; the checksum's field has some sum.
+    let mut bytes = frame(0xff, 1, &[]);
+    bytes[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
+    bytes[16..38].copy_from_slice(&[0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2]);
+    bytes[38..42].copy_from_slice(&[0, 26, 1, 2]);
+    let open = Offload { csum: Csum::Partial { start: 34, offset: 6 }, gso: None };
+    for (caps, expected) in
+        [(PortCaps::NONE, Offload::NONE), (PortCaps::ALL, open), (PortCaps::NONE, Offload::NONE)]
+    {
+        host.engine.set_caps(PortIdx(1), caps);
+        // When it is published, all that workers were told before is done.
+        host.publish(&[0, 1]);
+        left.put(SimFrame { bytes: bytes.clone(), offload: open });
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let heard = std::iter::repeat_with(|| right.take()).find_map(|heard| {
+            assert!(Instant::now() < deadline, "nothing came out");
+            heard
+        });
+        let heard = heard.expect("an endless iterator").offload;
+        assert_eq!(matches!(heard.csum, Csum::Partial { .. }), expected == open, "{caps:?}: {heard:?}");
+    }
+    host.rest(2);
     host.end();
 }

@@ -123,6 +123,7 @@ pub(crate) enum Change {
         after_help = "Example:
   vswctl add-port br0 tap0 --vlan 10
   vswctl add-port br0 web --type tap --netns web --trunk 10,20-29 --native 10
+  vswctl add-port br0 vm0 --type vhost-user --socket /run/vm/web.sock --queues 2
   vswctl add-port br0 p0 --type patch --peer p1"
     )]
     AddPort {
@@ -132,7 +133,7 @@ pub(crate) enum Change {
         /// Name of the port
         #[arg(value_name = "PORT")]
         port: String,
-        /// Kind of port: auto, tap, internal, packet, afxdp or patch [default: auto]
+        /// Kind of port: auto, tap, internal, packet, afxdp, vhost-user or patch [default: auto]
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
         #[command(flatten)]
@@ -146,6 +147,12 @@ pub(crate) enum Change {
         /// The port at the other end of a patch
         #[arg(long, value_name = "PORT")]
         peer: Option<String>,
+        /// Absolute path of the Unix socket of a vhost-user port [default: vhost-user/PORT.sock in vswd's run directory]
+        #[arg(long, value_name = "PATH")]
+        socket: Option<String>,
+        /// Who makes the socket of a vhost-user port: `client`: the VM does; `server`: the switch does [default: client]
+        #[arg(long, value_name = "MODE")]
+        mode: Option<String>,
         /// If it is there with these settings, that is fine
         #[arg(long)]
         may_exist: bool,

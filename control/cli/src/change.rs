@@ -28,7 +28,7 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
             let request = SetBridgeRequest { name, ageing_seconds, mac_limit: None, wait };
             client.answer(api.set_bridge(request)).await?
         }
-        Change::AddPort { bridge, port, kind, settings, netns, ifname, peer, may_exist } => {
+        Change::AddPort { bridge, port, kind, settings, netns, ifname, peer, socket, mode, may_exist } => {
             let port = Port {
                 name: port.clone(),
                 r#type: kind.clone().unwrap_or_default(),
@@ -41,6 +41,8 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
                 queues: settings.queues,
                 mac_limit: settings.mac_limit,
                 isolated: settings.isolated.unwrap_or_default(),
+                socket: socket.clone(),
+                socket_mode: mode.clone(),
             };
             let (bridge, may_exist) = (bridge.clone(), *may_exist);
             client.answer(api.add_port(AddPortRequest { bridge, port: Some(port), may_exist, wait })).await?

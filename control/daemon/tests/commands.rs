@@ -222,7 +222,7 @@ fn bad_input_is_refused_in_one_line_and_changes_nothing() {
         ),
         (
             "add-port br0 x --type wire",
-            "port x: there is no port type `wire`; the types are auto, tap, internal, packet, afxdp and patch",
+            "port x: there is no port type `wire`; the types are auto, tap, internal, packet, afxdp, vhost-user and patch",
         ),
         ("set-port br0 x --mtu 9000", "port x: is not in bridge br0; see `vswctl list-ports br0`"),
         ("set-port br0 tap0 --mtu 10", "port tap0: MTU 10 is out of range; it goes from 68 to 65521 bytes"),

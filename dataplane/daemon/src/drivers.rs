@@ -1,18 +1,21 @@
 //! The kinds of port there are, and which one a port of type `auto` gets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vsw_config::{Netns, PortKind};
-use vsw_port::{Driver, PortError, PortSpec};
+use vsw_port::{Driver, PortError, PortSpec, SocketSpec};
 use vsw_port_afxdp::AfxdpDriver;
 use vsw_port_os::link::Links;
 use vsw_port_os::shortcut::BoardCell;
 use vsw_port_packet::PacketDriver;
 use vsw_port_tap::TapDriver;
+use vsw_port_vhost::{News, VhostDriver};
 use vsw_types::{MacAddr, Name};
 
 /// The registry: a new kind of port is a line here.
 pub(crate) struct Drivers {
     all: Vec<Box<dyn Driver>>,
+    /// Where vhost-user ports have their sockets that are told no other place.
+    sockets: PathBuf,
     /// Names this host in addresses that must not change when the process restarts.
     host: u64,
 }
@@ -53,7 +56,8 @@ const NATIVE_XDP: &[&str] = &[
 impl Drivers {
     /// `journal`: where drivers note what a killed process would leave on the host; under the run directory,
     /// which a reboot empties as it undoes the rest. `shortcut`: where AF_XDP ports get seats.
-    pub(crate) fn new(journal: &Path, shortcut: Option<BoardCell>) -> Self {
+    /// `sockets`: where vhost-user ports have theirs. `news` is called when a port changed by itself.
+    pub(crate) fn new(journal: &Path, sockets: PathBuf, shortcut: Option<BoardCell>, news: News) -> Self {
         let afxdp = AfxdpDriver::new(journal.to_owned());
         let afxdp = match shortcut {
             Some(board) => afxdp.with_shortcut(board),
@@ -64,9 +68,10 @@ impl Drivers {
             Box::new(TapDriver::internal()),
             Box::new(PacketDriver::new(journal.to_owned())),
             Box::new(afxdp),
+            Box::new(VhostDriver::new(news)),
         ];
         let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        Self { all, host: fnv(id.trim().as_bytes()) }
+        Self { all, sockets, host: fnv(id.trim().as_bytes()) }
     }
 
     /// Undoes what an earlier process left behind; a sentence for each thing done.
@@ -91,6 +96,7 @@ impl Drivers {
             PortKind::Internal => ("internal", said()),
             PortKind::Packet => ("packet", said()),
             PortKind::Afxdp => ("afxdp", said()),
+            PortKind::VhostUser { .. } => ("vhost-user", said()),
         };
         Some(Choice { kind, reason })
     }
@@ -101,6 +107,13 @@ impl Drivers {
             PortKind::Tap { netns, ifname } => (netns.as_ref().map(Netns::path), ifname.clone()),
             _ => (None, None),
         };
+        let socket = match &port.kind {
+            PortKind::VhostUser { socket, server } => {
+                let path = socket.clone().unwrap_or_else(|| self.sockets.join(format!("{name}.sock")));
+                Some(SocketSpec { path, server: *server })
+            }
+            _ => None,
+        };
         let makes = matches!(kind, "tap" | "internal");
         PortSpec {
             ifname: ifname.unwrap_or_else(|| name.clone()),
@@ -109,6 +122,7 @@ impl Drivers {
             mtu: port.mtu,
             queues: port.queues,
             workers,
+            socket,
         }
     }
 
@@ -140,7 +154,7 @@ fn automatic(name: &str) -> (&'static str, String) {
 }
 
 /// FNV-1a: spreads names, keeps no secrets.
-fn fnv(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
@@ -150,7 +164,7 @@ mod tests {
 
     #[test]
     fn addresses_are_stable_individual_and_local() {
-        let drivers = Drivers { all: Vec::new(), host: 1 };
+        let drivers = Drivers { all: Vec::new(), sockets: PathBuf::new(), host: 1 };
         let mac = |n: &str| drivers.stable_mac(&Name::new(n).unwrap());
         assert_eq!(mac("tap0"), mac("tap0"));
         assert_ne!(mac("tap0"), mac("tap1"));
@@ -158,7 +172,7 @@ mod tests {
             let first = mac(&format!("tap{i}")).0[0];
             assert_eq!(first & 3, 2, "tap{i}: {first:02x}");
         }
-        let elsewhere = Drivers { all: Vec::new(), host: 2 };
+        let elsewhere = Drivers { all: Vec::new(), sockets: PathBuf::new(), host: 2 };
         assert_ne!(elsewhere.stable_mac(&Name::new("tap0").unwrap()), mac("tap0"));
     }
 }

@@ -17,12 +17,17 @@ const GATHER: Duration = Duration::from_millis(20);
 pub(crate) struct Mailbox(Sender<Message>);
 
 impl Mailbox {
-    pub(crate) fn open(events: Receiver<Event>) -> Result<(Self, Receiver<Message>)> {
+    pub(crate) fn new() -> (Self, Receiver<Message>) {
         let (sender, messages) = mpsc::channel();
+        (Self(sender), messages)
+    }
+
+    /// Has news of links and of the workers put there, too.
+    pub(crate) fn collect(&self, events: Receiver<Event>) -> Result<()> {
         let watch = Watch::open().context("links: the kernel does not tell of changes")?;
-        let links = sender.clone();
+        let links = self.0.clone();
         std::thread::Builder::new().name("links".into()).spawn(move || tell_of_links(&watch, &links))?;
-        let workers = sender.clone();
+        let workers = self.0.clone();
         std::thread::Builder::new().name("events".into()).spawn(move || {
             for event in events {
                 if workers.send(Message::Worker(event)).is_err() {
@@ -30,7 +35,7 @@ impl Mailbox {
                 }
             }
         })?;
-        Ok((Self(sender), messages))
+        Ok(())
     }
 
     /// `false`: the switch thread is gone.

@@ -5,7 +5,8 @@
 //! socket for its control process and `READY=1`. Runs in the foreground until SIGTERM or SIGINT.
 //!
 //! Threads: workers (pinned; the packet path), `switch` (the only one that opens and closes ports and
-//! publishes snapshots), two that wait for the kernel and for the workers on its behalf, and tokio's for
+//! publishes snapshots), two that wait for the kernel and for the workers on its behalf, one that talks to the
+//! front ends of vhost-user ports, and tokio's for
 //! gRPC, which talk to `switch` by messages.
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,9 @@ use anyhow::{Context, Result};
 use args::Args;
 use clap::Parser;
 use drivers::Drivers;
+use message::Message;
 use std::process::ExitCode;
+use std::sync::Arc;
 use switch::Switch;
 use tracing::{info, warn};
 use vsw_accel::Accel;
@@ -53,7 +56,15 @@ fn run(args: &Args) -> Result<()> {
     let journal = run_dir.path().join("journal");
     vsw_process::create_dir(&journal, 0o700)?;
     let board = BoardCell::default();
-    let drivers = Drivers::new(&journal, (args.shortcut == args::Shortcut::Auto).then(|| board.clone()));
+    let sockets = run_dir.path().join("vhost-user");
+    vsw_process::create_dir(&sockets, 0o700)?;
+    let (mailbox, messages) = mailbox::Mailbox::new();
+    let news = {
+        let mailbox = mailbox.clone();
+        Arc::new(move || _ = mailbox.send(Message::PortsChanged))
+    };
+    let shortcut = (args.shortcut == args::Shortcut::Auto).then(|| board.clone());
+    let drivers = Drivers::new(&journal, sockets, shortcut, news);
     for done in drivers.recover() {
         warn!("left by an earlier process: {done}");
     }
@@ -64,7 +75,7 @@ fn run(args: &Args) -> Result<()> {
     let mut switch = Switch::new(engine, drivers, pool, cache, Accel::new(board));
     switch.restore();
 
-    let (mailbox, messages) = mailbox::Mailbox::open(events)?;
+    mailbox.collect(events)?;
     let thread = std::thread::Builder::new().name("switch".into()).spawn(move || switch.run(&messages))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(vsw_process::serve(&run_dir, service::service(mailbox.clone())));

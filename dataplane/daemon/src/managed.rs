@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vsw_accel::Candidate;
 use vsw_engine::Engine;
 use vsw_mem::FramePool;
-use vsw_port::{Device, Health, OpenPort, PortCaps, PortError, PortInfo, Shortcut};
+use vsw_port::{Device, Health, OpenPort, PortError, PortInfo, Shortcut};
 use vsw_types::{Name, PortIdx};
 
 /// Between two tries to open a port that misses something.
@@ -35,7 +35,6 @@ pub(crate) enum State {
 
 pub(crate) struct Open {
     pub(crate) device: Box<dyn Device>,
-    pub(crate) caps: PortCaps,
     pub(crate) queues: usize,
     pub(crate) info: PortInfo,
     pub(crate) health: Health,
@@ -48,6 +47,19 @@ pub(crate) struct Waiting {
     tries: u32,
     last: Instant,
     next: Instant,
+}
+
+impl Open {
+    /// Reads what the device says of itself, and tells the workers what they go by.
+    pub(crate) fn learn(&mut self, slot: PortIdx, engine: &Engine) {
+        let old = std::mem::replace(&mut self.info, self.device.info());
+        if self.info.mtu != old.mtu {
+            engine.set_mtu(slot, self.info.mtu);
+        }
+        if self.info.caps != old.caps {
+            engine.set_caps(slot, self.info.caps);
+        }
+    }
 }
 
 impl Managed {
@@ -104,13 +116,13 @@ impl Managed {
             Ok((claim, d.open(&spec, pool)?))
         });
         match opened {
-            Ok((claim, OpenPort { caps, mut device, queues })) => {
+            Ok((claim, OpenPort { mut device, queues })) => {
                 let (info, health, count) = (device.info(), device.health(), queues.len());
                 let shortcut = device.shortcut();
-                engine.attach(self.slot, caps, info.mtu, queues);
+                engine.attach(self.slot, info.caps, info.mtu, queues);
                 tracing::info!("port {name}: open as {}, {}", choice.kind, info.mode);
                 self.state =
-                    State::Open(Open { device, caps, queues: count, info, health, shortcut, _claim: claim });
+                    State::Open(Open { device, queues: count, info, health, shortcut, _claim: claim });
                 self.unsettled = None;
                 true
             }

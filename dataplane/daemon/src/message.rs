@@ -16,6 +16,8 @@ pub(crate) enum Message {
     Counters(Option<String>, oneshot::Sender<Vec<v1::PortCounters>>),
     /// A link of the host changed.
     LinksChanged,
+    /// A port changed by itself.
+    PortsChanged,
     Worker(Event),
     Stop,
 }

@@ -61,7 +61,7 @@ fn port_status(name: &Name, port: &vsw_config::Port, managed: &Managed, config: 
             status.mac = open.info.mac.map(|m| m.to_string()).unwrap_or_default();
             status.mtu = open.info.mtu;
             status.queues = open.queues as u32;
-            status.offloads = open.caps.names().into_iter().map(str::to_owned).collect();
+            status.offloads = open.info.caps.names().into_iter().map(str::to_owned).collect();
             match (&open.health, &managed.unsettled) {
                 (_, Some(e)) => {
                     status.set_state(v1::PortState::Failed);
@@ -69,6 +69,10 @@ fn port_status(name: &Name, port: &vsw_config::Port, managed: &Managed, config: 
                 }
                 (Health::Down(why), None) => {
                     status.set_state(v1::PortState::Down);
+                    status.reason = why.clone();
+                }
+                (Health::Failed(why), None) => {
+                    status.set_state(v1::PortState::Failed);
                     status.reason = why.clone();
                 }
                 _ => status.set_state(v1::PortState::Up),

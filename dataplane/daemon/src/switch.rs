@@ -110,6 +110,7 @@ impl Switch {
                 self.look_after_ports();
                 self.ports.values_mut().for_each(Managed::prompt);
             }
+            Message::PortsChanged => self.look_after_ports(),
             Message::Worker(Event::Broken(slot, why)) => self.broken(slot, &why),
             Message::Worker(Event::Stations) => self.accel.news(),
             Message::Stop => {}
@@ -296,8 +297,7 @@ impl Switch {
             warn!("port {name}: {e}");
         }
         m.unsettled = result.err();
-        open.info = open.device.info();
-        self.engine.set_mtu(m.slot, open.info.mtu);
+        open.learn(m.slot, &self.engine);
     }
 
     /// Looks how the open ports are; closes what is lost.
@@ -314,18 +314,15 @@ impl Switch {
             if open.health != health {
                 match &health {
                     Health::Down(why) => info!("port {name}: down: {why}"),
+                    Health::Failed(why) => warn!("port {name}: failed: {why}"),
                     _ => info!("port {name}: up"),
                 }
-                if matches!(health, Health::Down(_)) {
+                if health != Health::Up {
                     self.fdbs.forget(m.slot, |_, _| true, now);
                 }
                 open.health = health;
             }
-            let info = open.device.info();
-            if info.mtu != open.info.mtu {
-                self.engine.set_mtu(m.slot, info.mtu);
-            }
-            open.info = info;
+            open.learn(m.slot, &self.engine);
             open.shortcut = open.device.shortcut();
         }
         let unsettled: Vec<Name> =

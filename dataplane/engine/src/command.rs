@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Detach(PortIdx, mpsc::Sender<Option<Box<dyn PortQueue>>>),
     /// Another MTU for a port that stays.
     SetMtu(PortIdx, u32),
+    /// Other capabilities for a port that stays.
+    SetCaps(PortIdx, PortCaps),
     /// Say when everything told before is done.
     Sync(mpsc::Sender<()>),
     Stop,

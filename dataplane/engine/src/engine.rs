@@ -239,6 +239,10 @@ impl Engine {
         self.workers.iter().for_each(|w| w.tell(Command::SetMtu(port, mtu)));
     }
 
+    pub fn set_caps(&self, port: PortIdx, caps: PortCaps) {
+        self.workers.iter().for_each(|w| w.tell(Command::SetCaps(port, caps)));
+    }
+
     /// Asks for one [`Event::Stations`] when next some worker learns something new.
     pub fn watch_stations(&self) {
         self.watched.store(true, Ordering::SeqCst);

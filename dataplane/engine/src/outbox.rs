@@ -135,6 +135,11 @@ impl Outbox {
         }
     }
 
+    /// For what leaves from now on: between passes nothing is pending.
+    pub(crate) fn set_caps(&mut self, port: PortIdx, caps: PortCaps) {
+        self.slots.iter_mut().flatten().filter(|s| s.port == port).for_each(|s| s.caps = caps);
+    }
+
     /// Forgets the port; its slots here are given back, with what was pending still in them.
     pub(crate) fn remove(&mut self, port: PortIdx) -> impl Iterator<Item = (u16, Slot)> {
         if let Some(way) = self.ways.get_mut(port.0 as usize) {

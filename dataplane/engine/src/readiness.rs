@@ -80,10 +80,10 @@ impl Readiness {
         self.active.get(i).copied()
     }
 
-    /// Notes whether the `i`-th active queue had something. `false`: it left the list, and another one may
-    /// be at its place.
+    /// Notes whether the `i`-th active queue had something. One that had nothing for long leaves the list, if
+    /// `arm` says that it will tell when it has. `false`: it left, and another one may be at its place.
     #[inline]
-    pub(crate) fn note(&mut self, i: usize, had: bool, now: Now) -> bool {
+    pub(crate) fn note(&mut self, i: usize, had: bool, now: Now, arm: impl FnOnce() -> bool) -> bool {
         let state = &mut self.state[self.active[i] as usize];
         if had || !state.watched {
             state.busy = now.0;
@@ -93,7 +93,7 @@ impl Readiness {
         if state.busy == 0 {
             state.busy = now.0;
         }
-        if now.0.saturating_sub(state.busy) < PATIENCE {
+        if now.0.saturating_sub(state.busy) < PATIENCE || !arm() {
             return true;
         }
         state.active = false;

@@ -121,13 +121,17 @@ impl Worker {
                     tell_of_stations(watched, events);
                 }
             }
-            match out.slots.get(at as usize) {
+            match out.slots.get_mut(at as usize) {
                 Some(Some(slot)) if slot.broken => {
                     readiness.remove(at, slot.queue.readiness());
                     out.touch(at);
                 }
-                _ if readiness.note(i, received > 0, now) => i += 1,
-                _ => {}
+                slot => {
+                    let arm = || slot.and_then(Option::as_mut).is_none_or(|slot| slot.queue.arm());
+                    if readiness.note(i, received > 0, now, arm) {
+                        i += 1;
+                    }
+                }
             }
         }
         moved += out.take_over(ARRIVE, io, counters);
@@ -195,6 +199,7 @@ impl Worker {
                     let _ = reply.send(None);
                 }
                 Command::SetMtu(port, mtu) => self.out.set_mtu(port, mtu),
+                Command::SetCaps(port, caps) => self.out.set_caps(port, caps),
                 Command::Sync(reply) => {
                     let _ = reply.send(());
                 }

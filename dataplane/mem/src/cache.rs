@@ -105,15 +105,15 @@ impl FrameCache {
     }
 
     fn copy_segment(&mut self, segment: &Frame) -> Option<Frame> {
-        if segment.bytes().len() > crate::SMALL_DATA && segment.is_small() {
+        if segment.data().len() > crate::SMALL_DATA && segment.is_small() {
             // It grew into its headroom, and may have to grow on: a large buffer has none.
             let mut twin = self.take()?;
             twin.mirror(segment);
             return Some(twin);
         }
-        let mut twin =
-            if segment.bytes().len() <= crate::SMALL_DATA { self.take() } else { self.take_large() }?;
-        match twin.fill(segment.bytes()) {
+        let data = segment.data();
+        let mut twin = if data.len() <= crate::SMALL_DATA { self.take() } else { self.take_large() }?;
+        match twin.fill(data) {
             Ok(()) => Some(twin),
             Err(_) => {
                 self.recycle(twin);

@@ -4,6 +4,7 @@
 //! whether there is more to know. Offload metadata and the rest of a chain lie in the buffer's header
 //! and are looked at only when the handle's flags say so.
 
+use crate::loan::Loan;
 use crate::pool::Buffer;
 use crate::region::{Class, Header};
 use crate::{MAX_FRAME, Offload};
@@ -18,6 +19,8 @@ mod flag {
     pub(super) const CHAIN: u64 = 2;
     /// The buffer is a large one.
     pub(super) const LARGE: u64 = 4;
+    /// The data is not in the buffer but lent, as the header's `loan` says.
+    pub(super) const LENT: u64 = 8;
 }
 
 /// What a handle says besides where the buffer is: `len:32 | head:16 | hops:8 | flags:8`. One word, so that
@@ -114,15 +117,61 @@ impl Frame {
         unsafe { core::slice::from_raw_parts_mut(self.at(self.meta.head()).as_ptr(), self.meta.len()) }
     }
 
-    /// The next buffer of the chain.
+    /// The next buffer of the chain. Its data is [`Frame::data`].
     #[inline]
-    pub fn rest(&self) -> Option<&Frame> {
+    pub(crate) fn rest(&self) -> Option<&Frame> {
         if self.meta.any(flag::CHAIN) { self.header().next.as_ref() } else { None }
     }
 
-    /// The data of each buffer of the chain, in order.
+    /// Whether there is more than [`Frame::bytes`] shows.
+    #[inline]
+    pub fn is_chain(&self) -> bool {
+        self.meta.any(flag::CHAIN)
+    }
+
+    /// The data of each buffer of the chain, in order. What is lent ([`FrameCache::lend`]) may change while it
+    /// is read: it may be copied, handed to the kernel or summed, and nothing may be decided by it.
+    ///
+    /// [`FrameCache::lend`]: crate::FrameCache::lend
     pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
-        core::iter::successors(Some(self), |f| f.rest()).map(|f| f.bytes())
+        core::iter::successors(Some(self), |f| f.rest()).map(|f| f.data())
+    }
+
+    /// The data of this buffer, lent or not.
+    pub(crate) fn data(&self) -> &[u8] {
+        if !self.is_lent() {
+            return self.bytes();
+        }
+        let Some(loan) = &self.header().loan else { return &[] };
+        // SAFETY: whoever lent it keeps it there until the loan is given back, which takes this handle.
+        unsafe { core::slice::from_raw_parts(loan.data.as_ptr(), self.meta.len()) }
+    }
+
+    /// Makes an empty small frame one whose data is elsewhere.
+    pub(crate) fn borrow_data(&mut self, loan: Loan, len: usize) {
+        self.header_mut().loan = Some(loan);
+        self.meta.0 |= flag::LENT;
+        self.meta.set_bounds(self.meta.head(), len);
+    }
+
+    /// Gives lent data back; the frame is empty then.
+    #[cold]
+    fn return_data(&mut self) {
+        self.meta.0 &= !flag::LENT;
+        self.meta.set_bounds(self.meta.head(), 0);
+        if let Some(loan) = self.header_mut().loan.take() {
+            loan.end();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.meta.any(flag::LENT)
+    }
+
+    /// Whether some of its data is lent: for as long as the frame lives somebody waits for it.
+    pub fn has_loans(&self) -> bool {
+        core::iter::successors(self.rest(), |f| f.rest()).any(Frame::is_lent)
     }
 
     /// Buffers in the chain.
@@ -169,7 +218,7 @@ impl Frame {
     /// No chain, and the buffer a small one.
     #[inline]
     pub(crate) fn is_one_small(&self) -> bool {
-        !self.meta.any(flag::CHAIN | flag::LARGE)
+        !self.meta.any(flag::CHAIN | flag::LARGE | flag::LENT)
     }
 
     /// Patch ports crossed so far.
@@ -285,7 +334,12 @@ impl Frame {
 
     /// Whether the buffer lies in the UMEM, so that [`crate::FramePool::frame_into_umem`] takes it.
     pub fn is_small(&self) -> bool {
-        self.class() == Class::Small
+        self.class() == Class::Small && !self.is_lent()
+    }
+
+    /// Whether each of its buffers is a small one with data, as a chain of UMEM chunks must be.
+    pub fn is_small_throughout(&self) -> bool {
+        core::iter::successors(Some(self), |f| f.rest()).all(|f| f.is_small() && f.meta.len() > 0)
     }
 
     /// Takes the handle apart without giving the buffer back: where its data starts, and its class. No
@@ -299,8 +353,11 @@ impl Frame {
 
     /// Takes the handle apart without giving the buffer back. No chain may be left.
     #[inline]
-    pub(crate) fn into_buffer(self) -> (Buffer, Class) {
+    pub(crate) fn into_buffer(mut self) -> (Buffer, Class) {
         debug_assert!(!self.meta.any(flag::CHAIN));
+        if self.meta.any(flag::LENT) {
+            self.return_data();
+        }
         let known = (Buffer(self.header), self.class());
         core::mem::forget(self);
         known
@@ -313,6 +370,9 @@ impl Drop for Frame {
         let mut next = self.split_rest();
         while let Some(mut frame) = next {
             next = frame.split_rest();
+        }
+        if self.meta.any(flag::LENT) {
+            self.return_data();
         }
         if let Some(pool) = self.header().pool {
             pool.free(self.class()).push(Buffer(self.header));

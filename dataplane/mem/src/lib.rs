@@ -15,6 +15,8 @@
 //! Because the regions live as long as the process, a [`Frame`] cannot outlive them, and nothing here is
 //! `unsafe` to call but the two functions that hand buffers to the kernel and take them back.
 //!
+//! A piece of a chain can also be *lent*: its data is a guest's and stays where it is (`loan`).
+//!
 //! Beside packets: [`table`], the memory that lookup tables lie in.
 //!
 //! Thread-safety: a [`FramePool`] is shared, behind a lock that a worker takes once per 64 frames. A
@@ -24,6 +26,7 @@
 
 mod cache;
 mod frame;
+mod loan;
 mod offload;
 mod pool;
 mod region;

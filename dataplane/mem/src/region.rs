@@ -1,6 +1,6 @@
 //! One mapping, cut into equal buffers, each beginning with a [`Header`].
 
-use crate::{Offload, pool::FramePool};
+use crate::{Offload, loan::Loan, pool::FramePool};
 use core::ptr::NonNull;
 
 /// What is known about a buffer besides its bytes. It lies in the buffer's first 64 bytes: the line
@@ -15,6 +15,8 @@ pub(crate) struct Header {
     pub(crate) next: Option<crate::Frame>,
     /// Bytes in all of `next`.
     pub(crate) tail_len: u32,
+    /// Where the data is, if the frame's handle says that it is lent.
+    pub(crate) loan: Option<Loan>,
 }
 
 const _: () = assert!(size_of::<Header>() == 64);
@@ -61,7 +63,8 @@ impl Region {
     /// Writes the headers. Called once, before anybody has a frame.
     pub(crate) fn label(&self, pool: &'static FramePool) {
         for index in 0..self.count {
-            let header = Header { pool: Some(pool), offload: Offload::NONE, next: None, tail_len: 0 };
+            let header =
+                Header { pool: Some(pool), offload: Offload::NONE, next: None, tail_len: 0, loan: None };
             // SAFETY: `header_of` is inside the mapping and aligned to 64; nobody else knows it yet.
             unsafe { self.header_of(index).write(header) };
         }

@@ -6,7 +6,7 @@ use crate::attachment::Attachment;
 use crate::open::{accepts, os_error};
 use crate::socket::Binding;
 use std::sync::{Arc, PoisonError};
-use vsw_port::{Device, Health, PortError, PortInfo, PortSpec, Shortcut};
+use vsw_port::{Device, Health, PortCaps, PortError, PortInfo, PortSpec, Shortcut};
 use vsw_port_os::link::{Features, Links};
 use vsw_types::Name;
 
@@ -38,6 +38,7 @@ impl Device for Afxdp {
             mode: self.mode.clone(),
             mac: link.as_ref().and_then(|l| l.mac),
             mtu: link.map_or(0, |l| l.mtu),
+            caps: PortCaps { chains: self.binding.multi_buffer, ..PortCaps::NONE },
         }
     }
 

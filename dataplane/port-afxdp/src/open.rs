@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use vsw_mem::{FramePool, SMALL_DATA};
-use vsw_port::{OpenPort, PortCaps, PortError, PortQueue, PortSpec};
+use vsw_port::{OpenPort, PortError, PortQueue, PortSpec};
 use vsw_port_os::ethtool::{self, Channels};
 use vsw_port_os::link::{Features, Link, Links};
 use vsw_port_os::shortcut::{Board, BoardCell};
@@ -87,8 +87,7 @@ pub(crate) fn open(
     let (ifname, ifindex) = (spec.ifname.clone(), link.index);
     let features = Features::open().ok();
     let device = Box::new(Afxdp { ifname, ifindex, mode, binding, links, features, attachment });
-    let caps = PortCaps { chains: binding.multi_buffer, ..PortCaps::NONE };
-    Ok(OpenPort { caps, device, queues })
+    Ok(OpenPort { device, queues })
 }
 
 /// The board of the shortcut, made now if it is not yet. Without one there is no shortcut.

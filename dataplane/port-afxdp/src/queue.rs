@@ -164,8 +164,7 @@ impl Queue {
     fn parts(&self, frame: Frame, io: &mut Io) -> Result<ArrayVec<Frame, MAX_PARTS>, (Frame, DropReason)> {
         let most = if self.binding.multi_buffer { MAX_PARTS } else { 1 };
         let mut parts = ArrayVec::new();
-        let chain = || std::iter::successors(Some(&frame), |f| f.rest());
-        if chain().count() <= most && chain().all(|f| f.is_small() && !f.bytes().is_empty()) {
+        if frame.segment_count() <= most && frame.is_small_throughout() {
             let mut next = Some(frame);
             while let Some(mut part) = next {
                 next = part.split_rest();
@@ -257,7 +256,7 @@ impl Queue {
 /// Whether it is one chunk of the UMEM, to be sent by its address.
 #[inline]
 fn is_chunk(frame: &Frame) -> bool {
-    frame.is_small() && frame.rest().is_none()
+    frame.is_small() && !frame.is_chain()
 }
 
 impl PortQueue for Queue {

@@ -96,7 +96,7 @@ fn jumbo_frames_pass_in_parts() {
         let pool = pool();
         let mut io = Io::new(pool);
         let (mut a, mut b) = (lab.open("a0", pool), lab.open("b0", pool));
-        assert!(a.caps.chains);
+        assert!(a.device.info().caps.chains);
         let (left, right) = (Station::new("a1"), Station::new("b1"));
         for len in [60, 1514, 1792, 1793, 3584, 3585, 9000, 9014] {
             let sent = frame(7, len);

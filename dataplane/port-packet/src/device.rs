@@ -9,7 +9,7 @@ use crate::owned;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use vsw_port::{Device, Health, PortError, PortInfo, PortSpec};
+use vsw_port::{Device, Health, PortCaps, PortError, PortInfo, PortSpec};
 
 /// A ring that kept nothing for so long, and lost frames, is stuck: a worker reads one every few microseconds.
 const WINDOW: Duration = Duration::from_millis(500);
@@ -35,11 +35,17 @@ pub(crate) struct PacketDevice {
     ringless: Ringless,
     /// When the rings were last looked at.
     looked: Instant,
+    caps: PortCaps,
 }
 
 impl PacketDevice {
-    pub(crate) fn new(attachment: Attachment, sockets: Vec<Weak<Drops>>, ringless: Ringless) -> Self {
-        Self { attachment, sockets, ringless, looked: Instant::now() }
+    pub(crate) fn new(
+        attachment: Attachment,
+        sockets: Vec<Weak<Drops>>,
+        ringless: Ringless,
+        caps: PortCaps,
+    ) -> Self {
+        Self { attachment, sockets, ringless, looked: Instant::now(), caps }
     }
 
     /// Frames lost by rings that are stuck.
@@ -65,7 +71,7 @@ impl Device for PacketDevice {
         let ring =
             if self.ringless.contains(self.index()) { ", no ring: its frames stopped one" } else { "" };
         let mode = format!("vnet_hdr, {queues} queue{plural}{ring}");
-        PortInfo { mode, mac: link.mac, mtu: link.mtu }
+        PortInfo { mode, mac: link.mac, mtu: link.mtu, caps: self.caps }
     }
 
     fn health(&mut self) -> Health {

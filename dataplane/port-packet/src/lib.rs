@@ -91,9 +91,9 @@ impl Driver for PacketDriver {
             watched.push(Arc::downgrade(&socket));
             queues.push(Box::new(PacketQueue::new(socket, ring)));
         }
-        let device = PacketDevice::new(attachment, watched, self.ringless.clone());
         let caps = PortCaps { csum: true, tso4: true, tso6: true, uso, chains: true };
-        Ok(OpenPort { caps, device: Box::new(device), queues })
+        let device = PacketDevice::new(attachment, watched, self.ringless.clone(), caps);
+        Ok(OpenPort { device: Box::new(device), queues })
     }
 }
 

@@ -56,7 +56,7 @@ fn a_frame_arrives_once_and_only_at_the_other_end() {
         assert_eq!((got.bytes(), got.offload()), (&sent[..], Offload::NONE));
         assert_eq!(caught(&mut b.queues, &mut io, ours), 0, "once");
         assert_eq!(caught(&mut a.queues, &mut io, ours), 0, "not what it sent itself");
-        assert_eq!(a.caps.names(), ["csum", "tso4", "tso6", "uso"]);
+        assert_eq!(a.device.info().caps.names(), ["csum", "tso4", "tso6", "uso"]);
         let info = a.device.info();
         assert_eq!((info.mode.as_str(), info.mtu), ("vnet_hdr, 1 queue", 1500));
         assert!(output("ip link show v0").contains(&info.mac.unwrap().to_string()));

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use vsw_port::{Device, Health, PortError, PortInfo, PortSpec};
+use vsw_port::{Device, Health, PortCaps, PortError, PortInfo, PortSpec};
 use vsw_port_os::link::{Link, Links};
 use vsw_port_os::netns::{self, Identity};
 use vsw_types::MacAddr;
@@ -17,6 +17,7 @@ pub(crate) struct TapDevice {
     made: Link,
     namespace: Option<(PathBuf, Identity)>,
     queues: usize,
+    caps: PortCaps,
 }
 
 impl TapDevice {
@@ -25,8 +26,9 @@ impl TapDevice {
         made: Link,
         namespace: Option<(PathBuf, Identity)>,
         queues: usize,
+        caps: PortCaps,
     ) -> Self {
-        Self { links, made, namespace, queues }
+        Self { links, made, namespace, queues, caps }
     }
 
     fn now(&self) -> io::Result<Link> {
@@ -39,7 +41,7 @@ impl Device for TapDevice {
         let link = self.now().unwrap_or_else(|_| self.made.clone());
         let plural = if self.queues == 1 { "" } else { "s" };
         let mode = format!("vnet_hdr, {} queue{plural}", self.queues);
-        PortInfo { mode, mac: link.mac, mtu: link.mtu }
+        PortInfo { mode, mac: link.mac, mtu: link.mtu, caps: self.caps }
     }
 
     fn health(&mut self) -> Health {

@@ -93,8 +93,8 @@ impl Driver for TapDriver {
         let caps = PortCaps { csum: true, tso4: true, tso6: true, uso: tap.uso, chains: true };
         let queues = tap.queues.into_iter().map(|fd| Box::new(TapQueue::new(fd)) as Box<dyn PortQueue>);
         let queues: Vec<_> = queues.collect();
-        let device = Box::new(TapDevice::new(links, link, namespace, queues.len()));
-        Ok(OpenPort { caps, device, queues })
+        let device = Box::new(TapDevice::new(links, link, namespace, queues.len(), caps));
+        Ok(OpenPort { device, queues })
     }
 }
 

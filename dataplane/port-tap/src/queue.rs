@@ -105,9 +105,9 @@ impl TapQueue {
             return self.write_pieces(once(&header[..]).chain(frame.segments()));
         }
         frame.bytes_mut()[..vnet::LEN].copy_from_slice(&header);
-        let written = match frame.rest() {
-            None => write(&self.fd, frame.bytes()),
-            Some(_) => self.write_pieces(frame.segments()),
+        let written = match frame.is_chain() {
+            false => write(&self.fd, frame.bytes()),
+            true => self.write_pieces(frame.segments()),
         };
         // What was opened can be closed.
         let _ = frame.shrink_front(vnet::LEN);

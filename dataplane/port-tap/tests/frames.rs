@@ -20,7 +20,7 @@ const LONGEST: usize = 65_535;
 fn open(name: &str) -> OpenPort {
     let ifname = Name::new(name).unwrap();
     let mtu = Some((LONGEST - 14) as u16);
-    let spec = PortSpec { ifname, netns: None, mac: None, mtu, queues: Some(1), workers: 1 };
+    let spec = PortSpec { ifname, netns: None, mac: None, mtu, queues: Some(1), workers: 1, socket: None };
     TapDriver::new().open(&spec, pool()).unwrap()
 }
 

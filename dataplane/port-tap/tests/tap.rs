@@ -16,7 +16,7 @@ use vsw_types::{DropReason, MacAddr, Name};
 
 fn spec(name: &str, netns: Option<PathBuf>) -> PortSpec {
     let ifname = Name::new(name).unwrap();
-    PortSpec { ifname, netns, mac: None, mtu: None, queues: Some(1), workers: 1 }
+    PortSpec { ifname, netns, mac: None, mtu: None, queues: Some(1), workers: 1, socket: None }
 }
 
 fn open(spec: &PortSpec) -> OpenPort {
@@ -46,7 +46,7 @@ fn it_is_made_in_a_namespace_as_asked_and_goes_with_the_port() {
     let mut port = open(&asked);
     let info = port.device.info();
     assert_eq!((info.mode.as_str(), info.mac, info.mtu), ("vnet_hdr, 1 queue", Some(mac), 9000));
-    assert_eq!(port.caps.names(), ["csum", "tso4", "tso6", "uso"]);
+    assert_eq!(port.device.info().caps.names(), ["csum", "tso4", "tso6", "uso"]);
     assert_eq!(port.device.health(), Health::Up);
     let shown = output(&format!("ip -n {} -d link show eth0", ns.name));
     assert!(shown.contains("mtu 9000") && shown.contains("02:00:00:00:00:05"), "{shown}");

@@ -57,6 +57,8 @@ pub struct PortInfo {
     pub mac: Option<MacAddr>,
     /// Bytes of L3 payload.
     pub mtu: u32,
+    /// What its way out can take now.
+    pub caps: PortCaps,
 }
 
 /// Where the kernel's own programs know a port that they may receive from on their own.
@@ -82,11 +84,21 @@ pub struct PortSpec {
     pub queues: Option<u16>,
     /// Workers that could each have a queue of their own.
     pub workers: u16,
+    /// Where the other side is met. Only for kinds that meet it at a Unix socket.
+    pub socket: Option<SocketSpec>,
+}
+
+/// A Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketSpec {
+    /// Absolute.
+    pub path: PathBuf,
+    /// We make it and wait there; else the other side does.
+    pub server: bool,
 }
 
 /// A port just opened.
 pub struct OpenPort {
-    pub caps: PortCaps,
     pub device: Box<dyn Device>,
     /// At least one.
     pub queues: Vec<Box<dyn PortQueue>>,
@@ -94,7 +106,7 @@ pub struct OpenPort {
 
 impl std::fmt::Debug for OpenPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenPort").field("caps", &self.caps).field("queues", &self.queues.len()).finish()
+        f.debug_struct("OpenPort").field("queues", &self.queues.len()).finish_non_exhaustive()
     }
 }
 
@@ -126,6 +138,7 @@ pub trait Driver: Send + Sync {
 
 /// An open port, as housekeeping sees it.
 pub trait Device: Send {
+    /// What is true now; asked as often as [`Device::health`].
     fn info(&self) -> PortInfo;
 
     /// How it is now. Called about once a second, and when the kernel tells of a change to a link; must
@@ -152,6 +165,9 @@ pub enum Health {
     Up,
     /// Open, but nobody is at the other end or the link is down; the reason in words.
     Down(String),
+    /// Open, but given up for a while for what the other side did; the reason in words. The device tries
+    /// again by itself.
+    Failed(String),
     /// Beyond repair: close it, and try to open it again now and then.
     Lost(PortError),
 }
@@ -168,7 +184,8 @@ pub trait PortQueue: Send {
 
     /// Sends frames from the front of `from`, which it takes out. What is left in `from` found the queue
     /// full: the caller counts it. A frame that the device refuses for its own sake is given to
-    /// [`Io::discard`]. Every frame is within the port's [`PortCaps`].
+    /// [`Io::discard`]. Every frame is within the port's [`PortCaps`] as [`Device::info`] last told them:
+    /// where these change while the port is open, `send` may get frames beyond the new ones for a moment.
     ///
     /// # Errors
     /// When the queue will never work again.
@@ -178,6 +195,12 @@ pub trait PortQueue: Send {
     /// the end of a pass that sent or received, and before the worker goes to sleep.
     fn flush(&mut self, io: &mut Io) {
         let _ = io;
+    }
+
+    /// Called before the worker leaves the queue alone until it is readable ([`PortQueue::readiness`]). `false`:
+    /// it may not yet, there is something, or something that was taken has to be given back.
+    fn arm(&mut self) -> bool {
+        true
     }
 
     /// Readable when there is something to receive. `None`: this queue must be polled.

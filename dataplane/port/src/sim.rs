@@ -41,8 +41,8 @@ impl SimPeer {
     pub fn open(caps: PortCaps) -> (Self, OpenPort) {
         let peer = Self::default();
         let queue = Box::new(SimQueue(peer.clone()));
-        let device = Box::new(SimDevice(peer.clone()));
-        (peer, OpenPort { caps, device, queues: vec![queue] })
+        let device = Box::new(SimDevice(peer.clone(), caps));
+        (peer, OpenPort { device, queues: vec![queue] })
     }
     /// Sends to the switch.
     pub fn put(&self, frame: impl Into<SimFrame>) {
@@ -65,11 +65,11 @@ impl SimPeer {
     }
 }
 
-struct SimDevice(SimPeer);
+struct SimDevice(SimPeer, PortCaps);
 
 impl Device for SimDevice {
     fn info(&self) -> PortInfo {
-        PortInfo { mode: "in memory".into(), mac: None, mtu: 1500 }
+        PortInfo { mode: "in memory".into(), mac: None, mtu: 1500, caps: self.1 }
     }
     fn health(&mut self) -> Health {
         if self.0.wire().broken { Health::Lost(broken()) } else { Health::Up }

@@ -46,6 +46,8 @@ fn port_draft(p: v1::Port) -> DraftPort {
         queues: p.queues,
         mac_limit: p.mac_limit,
         isolated: p.isolated,
+        socket: p.socket,
+        socket_mode: p.socket_mode,
     }
 }
 
@@ -82,6 +84,14 @@ fn port_message(name: &str, p: &vsw_config::Port) -> v1::Port {
         PortKind::Patch { peer } => (None, None, Some(peer.to_string())),
         _ => (None, None, None),
     };
+    let (socket, socket_mode) = match &p.kind {
+        // A path came as text, and is that.
+        PortKind::VhostUser { socket, server } => (
+            socket.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            server.then(|| "server".to_owned()),
+        ),
+        _ => (None, None),
+    };
     v1::Port {
         name: name.to_owned(),
         r#type: p.kind.name().to_owned(),
@@ -94,6 +104,8 @@ fn port_message(name: &str, p: &vsw_config::Port) -> v1::Port {
         queues: p.queues.map(u32::from),
         mac_limit: p.mac_limit,
         isolated: p.isolated,
+        socket,
+        socket_mode,
     }
 }
 
@@ -142,13 +154,25 @@ mod tests {
         patch.peer = Some("pb".into());
         patch.isolated = true;
         patch.mac_limit = Some(7);
+        let mut vm = port("vm", "vhost-user");
+        vm.socket = Some("/run/vm/web.sock".into());
+        vm.socket_mode = Some("server".into());
         let config = Config::try_from(Draft {
             generation: 42,
             bridges: vec![DraftBridge {
                 name: "br0".into(),
                 ageing_seconds: Some(60),
                 mac_limit: Some(100),
-                ports: vec![access, trunk, qinq, patch, port("plain", ""), port("br0", "internal")],
+                ports: vec![
+                    access,
+                    trunk,
+                    qinq,
+                    patch,
+                    vm,
+                    port("vm2", "vhost-user"),
+                    port("plain", ""),
+                    port("br0", "internal"),
+                ],
                 stations: vec![DraftStation {
                     mac: "02:00:00:00:00:09".into(),
                     port: "acc".into(),

@@ -2,6 +2,7 @@
 
 use crate::{Draft, Netns, Violation};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use vsw_types::{Generation, MacAddr, Name, VlanId, VlanSet};
 
 /// Everything one switch is told to be. There is no other way to make one than [`TryFrom<Draft>`].
@@ -82,6 +83,9 @@ pub enum PortKind {
     Packet,
     /// An interface that exists already, reached through AF_XDP.
     Afxdp,
+    /// A VM, or any virtio-user front end, through memory that it shares. They meet at the Unix socket `socket`
+    /// (`None`: the dataplane's run directory has a place for it), which the dataplane makes if `server`.
+    VhostUser { socket: Option<PathBuf>, server: bool },
     /// The port `peer` of another bridge of this switch.
     Patch { peer: Name },
 }
@@ -95,6 +99,7 @@ impl PortKind {
             Self::Internal => "internal",
             Self::Packet => "packet",
             Self::Afxdp => "afxdp",
+            Self::VhostUser { .. } => "vhost-user",
             Self::Patch { .. } => "patch",
         }
     }

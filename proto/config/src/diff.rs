@@ -66,12 +66,28 @@ mod tests {
     #[test]
     fn each_change_has_its_depth() {
         let p = |n: &str| DraftPort { name: n.into(), ..Default::default() };
-        let old = config(&[p("gone"), p("same"), p("vlan"), p("mtu"), p("kind")]);
+        let vm = |n: &str, mode: Option<&str>| DraftPort {
+            kind: "vhost-user".into(),
+            socket_mode: mode.map(str::to_owned),
+            ..p(n)
+        };
+        let old = config(&[
+            p("gone"),
+            p("same"),
+            p("vlan"),
+            p("mtu"),
+            p("kind"),
+            vm("vm", None),
+            vm("vm2", Some("client")),
+        ]);
         let mut vlan = p("vlan");
         vlan.vlan.access = Some(10);
         let mtu = DraftPort { mtu: Some(9000), ..p("mtu") };
         let kind = DraftPort { kind: "tap".into(), ..p("kind") };
-        let d = diff(&old, &config(&[p("same"), vlan, mtu, kind, p("new")]));
+        let d = diff(
+            &old,
+            &config(&[p("same"), vlan, mtu, kind, p("new"), vm("vm", Some("server")), vm("vm2", None)]),
+        );
         let name = |n: &str| Name::new(n).unwrap();
         assert_eq!(d.removed, [name("gone")]);
         assert_eq!(d.added, [name("new")]);
@@ -80,7 +96,8 @@ mod tests {
             [
                 (name("kind"), PortChange::Reopen),
                 (name("mtu"), PortChange::Device),
-                (name("vlan"), PortChange::Rules)
+                (name("vlan"), PortChange::Rules),
+                (name("vm"), PortChange::Reopen)
             ]
         );
     }

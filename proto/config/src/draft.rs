@@ -31,6 +31,9 @@ pub struct DraftPort {
     pub queues: Option<u32>,
     pub mac_limit: Option<u32>,
     pub isolated: bool,
+    pub socket: Option<String>,
+    /// As `--mode` spells it; `None`: `client`.
+    pub socket_mode: Option<String>,
 }
 
 /// At most one of `access`, `trunk`/`native` and `qinq` may be set; none: the port carries every VLAN.

@@ -5,12 +5,15 @@ use crate::{
     DraftVlan, MAX_MAC_LIMIT, Netns, Object, Port, PortKind, Violation, VlanMode,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use vsw_types::{Generation, MAX_PORTS, MacAddr, Name, VlanId, VlanSet};
 
 /// Seconds; IEEE 802.1Q-2022, table 8-6 gives 10 to 1,000,000. Shorter ones are for labs.
 const AGEING: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 /// Bytes. 68: RFC 791, 3.2; 65521: what `drivers/net/tun.c` allows, 65535 less the Ethernet header.
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_521;
+/// Bytes of a Unix socket's path, unix(7): `sun_path` less its end.
+const SOCKET_PATH: usize = 107;
 const QUEUES: std::ops::RangeInclusive<u32> = 1..=64;
 
 pub(crate) fn check(draft: Draft) -> Result<Config, Vec<Violation>> {
@@ -131,13 +134,36 @@ fn kind(p: &DraftPort) -> Result<PortKind, String> {
         "internal" => Ok(PortKind::Internal),
         "packet" => Ok(PortKind::Packet),
         "afxdp" => Ok(PortKind::Afxdp),
+        "vhost-user" => {
+            let socket = p.socket.as_deref().map(socket_path).transpose()?;
+            let server = match p.socket_mode.as_deref() {
+                None | Some("client") => false,
+                Some("server") => true,
+                Some(other) => {
+                    return Err(format!(
+                        "there is no socket mode `{other}`; the modes are client and server"
+                    ));
+                }
+            };
+            Ok(PortKind::VhostUser { socket, server })
+        }
         "patch" => match p.peer.as_deref() {
             Some(peer) => Ok(PortKind::Patch { peer: Name::new(peer).map_err(|e| e.to_string())? }),
             None => Err("a patch port needs the name of the port at its other end; add --peer PORT".into()),
         },
         other => Err(format!(
-            "there is no port type `{other}`; the types are auto, tap, internal, packet, afxdp and patch"
+            "there is no port type `{other}`; the types are auto, tap, internal, packet, afxdp, vhost-user and patch"
         )),
+    }
+}
+
+fn socket_path(path: &str) -> Result<PathBuf, String> {
+    if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+        return Err(format!("`{path}` is no absolute path of a socket; give one like /run/vm/web.sock"));
+    }
+    match path.len() {
+        ..=SOCKET_PATH => Ok(PathBuf::from(path)),
+        len => Err(format!("the socket's path has {len} bytes; at most {SOCKET_PATH} are possible")),
     }
 }
 
@@ -153,10 +179,13 @@ fn fits(kind: &PortKind, p: &DraftPort) -> Result<(), String> {
     };
     only(!tap && p.netns.is_some(), "network namespace", "tap ports")?;
     only(!tap && p.ifname.is_some(), "interface name", "tap ports")?;
+    let vhost = matches!(kind, PortKind::VhostUser { .. });
+    only(!vhost && p.socket.is_some(), "socket", "vhost-user ports")?;
+    only(!vhost && p.socket_mode.is_some(), "socket mode", "vhost-user ports")?;
     only(!patch && p.peer.is_some(), "peer", "patch ports")?;
     only(!makes && p.mac.is_some(), "MAC address", "ports whose interface the switch makes")?;
-    only(patch && p.mtu.is_some(), "MTU", "ports with an interface")?;
-    only(patch && p.queues.is_some(), "queue count", "ports with an interface")
+    only(patch && p.mtu.is_some(), "MTU", "ports to somewhere outside")?;
+    only(patch && p.queues.is_some(), "queue count", "ports to somewhere outside")
 }
 
 fn unicast(mac: &str) -> Result<MacAddr, String> {
@@ -236,6 +265,7 @@ fn station(
 fn whole(bridges: &BTreeMap<Name, Bridge>, found: &mut Violations) {
     let mut owner: BTreeMap<&Name, &Name> = BTreeMap::new();
     let mut wires = BTreeSet::new();
+    let mut sockets = BTreeSet::new();
     let mut patches: BTreeMap<&Name, (&Name, &Name)> = BTreeMap::new();
     for (b, name, port) in bridges.iter().flat_map(|(b, x)| x.ports.iter().map(move |(n, p)| (b, n, p))) {
         if let Some(first) = owner.insert(name, b) {
@@ -260,6 +290,14 @@ fn whole(bridges: &BTreeMap<Name, Bridge>, found: &mut Violations) {
                     found.push(
                         Object::Port(name.to_string()),
                         "another port has the same interface in the same network namespace",
+                    );
+                }
+            }
+            PortKind::VhostUser { socket: Some(path), .. } => {
+                if !sockets.insert(path) {
+                    found.push(
+                        Object::Port(name.to_string()),
+                        format!("another port has the same socket {}", path.display()),
                     );
                 }
             }

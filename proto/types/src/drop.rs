@@ -65,6 +65,7 @@ drop_reasons! {
     TooBig "too-big" "larger than the MTU of the port it was to leave by",
     TxFull "tx-full" "the queue of the port it was to leave by is full",
     TxError "tx-error" "the kernel refused to send it",
+    NoGuest "no-guest" "no guest is connected to the port it was to leave by, or its driver is not up",
     NotForwarding "not-forwarding" "came while its port was being added or removed",
     PortGone "port-gone" "the port went away while the frame was inside",
     PatchLoop "patch-loop" "crossed too many patch ports: a loop of bridges",

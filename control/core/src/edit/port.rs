@@ -52,7 +52,7 @@ fn checked(now: &Config, bridge: &str, port: v1::Port) -> Result<Port, Error> {
 /// What differs, as a person would name it.
 fn differences(a: &Port, b: &Port) -> Vec<&'static str> {
     [
-        (a.kind != b.kind, "type or interface"),
+        (a.kind != b.kind, "type, interface or socket"),
         (a.vlans != b.vlans, "VLAN setting"),
         (a.mac != b.mac, "MAC address"),
         (a.mtu != b.mtu, "MTU"),

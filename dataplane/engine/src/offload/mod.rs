@@ -27,7 +27,7 @@ pub fn can(caps: PortCaps, frame: &Frame) -> bool {
         (None, Csum::Partial { .. }) => caps.csum,
         _ => true,
     };
-    whole && (caps.chains || frame.rest().is_none())
+    whole && (caps.chains || !frame.is_chain())
 }
 
 fn cuts(caps: PortCaps, gso: Gso) -> bool {
@@ -64,7 +64,7 @@ pub fn finish(
         (None, Csum::Partial { start, offset }) if !caps.csum => checksum(&mut frame, start, offset),
         _ => Ok(()),
     };
-    let result = result.and_then(|()| match caps.chains || frame.rest().is_none() {
+    let result = result.and_then(|()| match caps.chains || !frame.is_chain() {
         true => Ok(None),
         false => join(&frame, &mut io.frames).map(Some),
     });

@@ -37,7 +37,7 @@ pub(super) fn segment(
         return Err(DropReason::BadOffload);
     }
     let whole_l4 = (frame.len() - h.l4) as u16;
-    let mut cursor = Cursor { segment: Some(frame), at: h.payload };
+    let mut cursor = Cursor::new(frame.segments(), h.payload);
     let mut done = 0;
     for index in 0.. {
         let len = payload.min(done + gso.size as usize) - done;
@@ -128,24 +128,36 @@ fn sum(piece: &mut Frame, h: &Headers, whole: u16, (start, offset): (u16, u16), 
 }
 
 /// Reads a chain from front to back.
-struct Cursor<'a> {
-    segment: Option<&'a Frame>,
-    at: usize,
+struct Cursor<'a, I> {
+    segments: I,
+    /// What is left of the present one.
+    left: &'a [u8],
 }
 
-impl Cursor<'_> {
+impl<'a, I: Iterator<Item = &'a [u8]>> Cursor<'a, I> {
+    /// Behind the first `skip` bytes.
+    fn new(mut segments: I, mut skip: usize) -> Self {
+        loop {
+            let Some(left) = segments.next() else { return Self { segments, left: &[] } };
+            match left.get(skip..) {
+                Some(left) => return Self { segments, left },
+                None => skip -= left.len(),
+            }
+        }
+    }
+
     /// Fills `to` with what comes next.
     fn copy(&mut self, mut to: &mut [u8]) {
-        while let (Some(segment), false) = (self.segment, to.is_empty()) {
-            let from = segment.bytes().get(self.at..).unwrap_or_default();
-            let n = from.len().min(to.len());
-            to[..n].copy_from_slice(&from[..n]);
-            to = &mut to[n..];
-            self.at += n;
-            if self.at >= segment.bytes().len() {
-                self.at -= segment.bytes().len();
-                self.segment = segment.rest();
+        while !to.is_empty() {
+            if self.left.is_empty() {
+                let Some(next) = self.segments.next() else { return };
+                self.left = next;
+                continue;
             }
+            let n = self.left.len().min(to.len());
+            to[..n].copy_from_slice(&self.left[..n]);
+            to = &mut to[n..];
+            self.left = &self.left[n..];
         }
     }
 }

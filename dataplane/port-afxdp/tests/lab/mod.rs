@@ -89,7 +89,7 @@ pub(crate) fn pool() -> &'static FramePool {
 
 pub(crate) fn spec(ifname: &str) -> PortSpec {
     let ifname = Name::new(ifname).unwrap();
-    PortSpec { ifname, netns: None, mac: None, mtu: None, queues: None, workers: 1 }
+    PortSpec { ifname, netns: None, mac: None, mtu: None, queues: None, workers: 1, socket: None }
 }
 
 /// Tries until `f` gives something, for two seconds.

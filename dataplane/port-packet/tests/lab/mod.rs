@@ -14,7 +14,7 @@ pub(crate) const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
 
 pub(crate) fn spec(name: &str) -> PortSpec {
     let ifname = Name::new(name).unwrap();
-    PortSpec { ifname, netns: None, mac: None, mtu: None, queues: None, workers: 1 }
+    PortSpec { ifname, netns: None, mac: None, mtu: None, queues: None, workers: 1, socket: None }
 }
 
 pub(crate) fn open(name: &str, folder: &Folder) -> OpenPort {

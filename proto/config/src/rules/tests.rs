@@ -25,6 +25,10 @@ fn said_of(edit: impl FnOnce(&mut DraftPort)) -> String {
     said(vec![bridge("br0", vec![p])])
 }
 
+fn vm(p: &mut DraftPort) {
+    p.kind = "vhost-user".into();
+}
+
 #[test]
 fn each_bad_port_is_told() {
     type Row = (fn(&mut DraftPort), &'static str);
@@ -51,6 +55,13 @@ fn each_bad_port_is_told() {
         (|p| p.mtu = Some(20),                              "MTU 20 is out of range"),
         (|p| p.mtu = Some(70_000),                          "MTU 70000 is out of range"),
         (|p| p.queues = Some(0),                            "queue count 0 is out of range"),
+        (|p| p.socket = Some("/run/s".into()),              "takes no socket; only vhost-user ports do"),
+        (|p| p.socket_mode = Some("server".into()),         "takes no socket mode"),
+        (|p| { vm(p); p.socket = Some("s.sock".into()) },   "no absolute path"),
+        (|p| { vm(p); p.socket = Some("/run/".into()) },    "no absolute path"),
+        (|p| { vm(p); p.socket = Some(format!("/{}", "a".repeat(107))) }, "has 108 bytes; at most 107"),
+        (|p| { vm(p); p.socket_mode = Some("both".into()) }, "no socket mode `both`"),
+        (|p| { vm(p); p.mac = Some("02:00:00:00:00:01".into()) }, "takes no MAC address"),
         (|p| p.mac_limit = Some(0),                         "MAC limit 0 is out of range"),
     ];
     for (edit, says) in rows {
@@ -80,6 +91,13 @@ fn rules_about_the_whole() {
     let stolen = said(vec![bridge("br0", vec![patch("a", "b")]), bridge("br1", vec![patch("b", "c")])]);
     assert!(stolen.contains("belongs to c"), "{stolen}");
     assert!(Config::try_from(draft(vec![bridge("br0", vec![patch("a", "b")])])).is_ok(), "one end at a time");
+    let vm = |n: &str| DraftPort {
+        kind: "vhost-user".into(),
+        socket: Some(format!("/{}", "s".repeat(106))),
+        ..port(n)
+    };
+    let shared = said(vec![bridge("br0", vec![vm("a")]), bridge("br1", vec![vm("b")])]);
+    assert!(shared.contains("port b: another port has the same socket /s"), "{shared}");
 }
 
 #[test]
