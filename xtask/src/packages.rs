@@ -44,6 +44,17 @@ pub(crate) fn need(programs: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Makes the guest for the tests with virtual machines, if it can be made here; otherwise says why not, and
+/// those tests are skipped.
+pub(crate) fn guest() {
+    println!("== a guest for virtual machines (Debian packages and QEMU, kept in the user's cache)");
+    match program("tests/guest/make-guest", [""; 0]).stdout(Stdio::null()).stderr(Stdio::piped()).output() {
+        Ok(made) if made.status.success() => {}
+        Ok(failed) => println!("   {}", String::from_utf8_lossy(&failed.stderr).trim()),
+        Err(e) => println!("   tests/guest/make-guest cannot be run: {e}"),
+    }
+}
+
 /// Whether it is on the path; `/usr/sbin` is not on everybody's.
 pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -34,6 +34,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             if let Err(e) = packages::need(&["dpdk-testpmd"]) {
                 println!("{e:#}");
             }
+            if package.is_none_or(|package| package == "vsw-guest") {
+                packages::guest();
+            }
         }
         workspace(package, rooted, &mut tally)?;
     }

@@ -135,11 +135,14 @@ impl Drivers {
     }
 }
 
-/// What `--type auto` means for an interface as it is now.
+/// What `--type auto` means for an interface as it is now. None is made: one of ours would be in the way of
+/// the VMM that is about to make it, and of one that was shut down and starts again.
 fn automatic(name: &str) -> (&'static str, String) {
-    let Ok(links) = Links::open() else { return ("tap", "the kernel's interfaces cannot be listed".into()) };
+    let Ok(links) = Links::open() else {
+        return ("packet", "the kernel's interfaces cannot be listed".into());
+    };
     if !links.exists(name) {
-        return ("tap", format!("there was no interface {name}"));
+        return ("packet", format!("there is no interface {name} yet"));
     }
     let driver = links.driver(name).unwrap_or_default();
     if NATIVE_XDP.contains(&driver.as_str()) {

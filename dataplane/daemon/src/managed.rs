@@ -107,13 +107,8 @@ impl Managed {
             State::Waiting(w) => w.tries,
             _ => return false,
         };
-        // What exists by that name may be something else by now. But an interface of somebody else's that
-        // went is waited for: one of ours in its place would be in the way when it comes back.
-        let choice = drivers.choose(name, &port.kind);
-        let borrowed = self.choice.as_ref().is_some_and(|c| matches!(c.kind, "packet" | "afxdp"));
-        if !(borrowed && choice.as_ref().is_some_and(|c| c.kind == "tap")) {
-            self.choice = choice;
-        }
+        // What exists by that name may be something else by now.
+        self.choice = drivers.choose(name, &port.kind);
         let Some(choice) = &self.choice else { return false };
         let spec = drivers.spec(name, port, choice.kind, engine.worker_count() as u16);
         let opened = drivers.by_kind(choice.kind).and_then(|d| {

@@ -114,9 +114,10 @@ fn suitable(spec: &PortSpec) -> Result<(Links, Link), PortError> {
     }
     let links = Links::open().map_err(|e| not_attached(name, &e))?;
     let link = links.by_name(name).map_err(|e| match e.raw_os_error() {
-        Some(libc::ENODEV) => {
-            PortError::missing(format!("there is no interface {name}"), "it is attached when it appears")
-        }
+        Some(libc::ENODEV) => PortError::missing(
+            format!("there is no interface {name}"),
+            "it is attached when it appears (--type tap makes one)",
+        ),
         _ => not_attached(name, &e),
     })?;
     if link.loopback {

@@ -125,7 +125,10 @@ fn kind(p: &DraftPort) -> Result<PortKind, String> {
     };
     let ifname = p.ifname.as_deref().map(Name::new).transpose().map_err(|e| e.to_string())?;
     match p.kind.as_str() {
-        "" | "auto" if netns.is_some() || ifname.is_some() => Ok(PortKind::Tap { netns, ifname }),
+        // What only an interface can have that the switch makes.
+        "" | "auto" if netns.is_some() || ifname.is_some() || p.mac.is_some() => {
+            Ok(PortKind::Tap { netns, ifname })
+        }
         "" | "auto" => Ok(PortKind::Auto),
         "tap" => Ok(PortKind::Tap { netns, ifname }),
         "internal" => Ok(PortKind::Internal),
@@ -168,7 +171,7 @@ fn socket_path(path: &str) -> Result<PathBuf, String> {
 fn fits(kind: &PortKind, p: &DraftPort) -> Result<(), String> {
     let name = kind.name();
     let tap = matches!(kind, PortKind::Tap { .. });
-    let makes = tap || matches!(kind, PortKind::Internal | PortKind::Auto);
+    let makes = tap || matches!(kind, PortKind::Internal);
     let patch = matches!(kind, PortKind::Patch { .. });
     let only = |given: bool, what: &str, who: &str| match given {
         true => Err(format!("a port of type {name} takes no {what}; only {who} do")),

@@ -24,7 +24,7 @@ impl Role {
 }
 
 /// The folder of the programs, which are built if nobody says with `VSW_BIN_DIR` that they are.
-pub(crate) fn bin() -> &'static PathBuf {
+pub fn programs() -> &'static PathBuf {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {
         if let Some(dir) = std::env::var_os("VSW_BIN_DIR") {

@@ -1,6 +1,6 @@
 //! A host with the two daemons, and what one types on it.
 
-use crate::daemon::{Daemon, Role, bin};
+use crate::daemon::{Daemon, Role, programs};
 use crate::{Namespace, Typed, eventually, root};
 use serde_json::Value;
 use std::fs::{self, OpenOptions};
@@ -32,7 +32,7 @@ impl Lab {
         if !root(test) {
             return None;
         }
-        bin();
+        programs();
         Some(Self::on(Namespace::new("host")))
     }
 
@@ -73,7 +73,7 @@ impl Lab {
 
     /// A daemon that has not been started, which logs to nowhere in particular.
     pub fn command(&self, role: Role) -> Command {
-        let mut command = self.host.command(&bin().join(role.program()).display().to_string());
+        let mut command = self.host.command(&programs().join(role.program()).display().to_string());
         command.arg("--run-dir").arg(self.run_dir()).arg("--state-dir").arg(self.state_dir());
         if role == Role::Dataplane {
             // Two: frames cross from worker to worker whatever the number of cores. Packet memory for tests.
@@ -126,7 +126,7 @@ impl Lab {
 
     /// What one line typed does.
     pub fn ctl(&self, line: &str) -> Typed {
-        let mut command = Command::new(bin().join("vswctl"));
+        let mut command = Command::new(programs().join("vswctl"));
         command.args(line.split_whitespace()).env("VSW_RUN_DIR", self.run_dir()).env_remove("VSW_CONTROL");
         Typed::of(&mut command)
     }

@@ -17,7 +17,7 @@ mod sniffer;
 pub mod traffic;
 mod typed;
 
-pub use daemon::{Daemon, Role};
+pub use daemon::{Daemon, Role, programs};
 pub use lab::Lab;
 pub use namespace::Namespace;
 pub use sniffer::Sniffer;

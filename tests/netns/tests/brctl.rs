@@ -166,5 +166,5 @@ fn without_the_control_process_vswctl_ends_with_3() {
     lab.bad("add-br br1", 4, &["pending: switch: vswd cannot be reached at "]);
     lab.start(Role::Dataplane);
     lab.ready();
-    eventually("vswd has it", || lab.ctl("add-port br1 x").ok());
+    eventually("vswd has it", || lab.ctl("add-port br1 x --type tap").ok());
 }

@@ -1,7 +1,7 @@
 //! Every kind of port with every other: small and large pings, TCP both ways with every byte compared.
 
 use vsw_netns::traffic::{addresses, pings, reaches, transfer};
-use vsw_netns::{Lab, Namespace};
+use vsw_netns::{Lab, Namespace, Role, eventually};
 
 /// Bytes each way.
 const SOME: usize = 8 << 20;
@@ -63,6 +63,33 @@ fn a_tap_that_a_vmm_holds_is_attached_as_brctl_would() {
     vmm.good("add-port vm vnet0 --type tap");
     lab.becomes("vnet0", "up");
     reaches(&a, 1);
+}
+
+/// Nothing is made in its place, not even by a switch that starts while the VMM is away.
+#[test]
+fn a_port_may_come_before_its_interface() {
+    let Some(lab) = Lab::new("a_port_may_come_before_its_interface") else { return };
+    let vmm = lab.second();
+    vmm.good("add-br vm");
+    let guest = vmm.tap("vm", "eth0", 1, "");
+    lab.good("add-br br0");
+    lab.bad("add-port br0 vnet0", 4, &["pending: port vnet0: ", "no interface vnet0", "--type tap"]);
+    let a = lab.tap("br0", "a", 2, "");
+    for again in [false, true] {
+        assert_eq!(lab.state("vnet0"), "down");
+        vmm.good("add-port vm vnet0 --type tap");
+        lab.becomes("vnet0", "up");
+        if again {
+            a.address("a", 2);
+        }
+        reaches(&guest, 2);
+        vmm.good("del-port vm vnet0");
+        lab.becomes("vnet0", "down");
+        lab.kill(Role::Dataplane);
+        lab.start(Role::Dataplane);
+        lab.ready();
+        eventually("the machine has its NIC again", || a.has("a"));
+    }
 }
 
 #[test]

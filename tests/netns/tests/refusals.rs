@@ -48,7 +48,10 @@ fn bad_input_is_refused_and_changes_nothing() {
         ("add-port br0 slave --type afxdp", &["error: port slave: ", "linux0", "nomaster"]),
         ("add-port br0 lo", &["error: port lo: ", "loopback"]),
         ("add-port br0 wire --type tap", &["error: port wire: ", "exists already", "--type packet"]),
-        ("add-port br0 wire --mac 02:00:00:00:00:01", &["error: port wire: ", "--mac"]),
+        (
+            "add-port br0 wire --mac 02:00:00:00:00:01",
+            &["error: port wire: ", "exists already", "--type packet"],
+        ),
         ("add-port br0 wire --type packet --netns x", &["error: port wire: ", "tap"]),
         ("add-port br0 wire --type afxdp --queues 9", &["error: port wire: ", "9", "queue"]),
     ] {
@@ -100,6 +103,6 @@ fn a_missing_capability_is_named() {
     lab.ready();
     lab.good("add-br br0");
     let before = lab.json("show");
-    lab.bad("add-port br0 x", 1, &["error: port x: ", "not allowed", "CAP_NET_ADMIN"]);
+    lab.bad("add-port br0 x --type tap", 1, &["error: port x: ", "not allowed", "CAP_NET_ADMIN"]);
     assert_eq!(lab.json("show"), before);
 }
