@@ -378,3 +378,6 @@ fn whole_base(base: u32, features: u64) -> u32 {
     let half = base & 0xffff;
     if features & F_RING_PACKED != 0 && base == half { half << 16 | half } else { base }
 }
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
