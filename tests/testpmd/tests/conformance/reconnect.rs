@@ -116,11 +116,10 @@ fn kill_switches(test: &str, ring: Ring) {
         // A client's connection to vswd more or less.
         assert!(after.descriptors <= before.descriptors + 2, "{name}: {before:?} became {after:?}");
         assert!(after.mappings <= before.mappings + 4, "{name}: {before:?} became {after:?}");
-        assert!(
-            after.resident_kb <= before.resident_kb + 4 * SLACK_KB,
-            "{name}: {before:?} became {after:?}"
-        );
     }
+    // Each vswd has memory of its own, and touched more or less of the guests'.
+    let [before, after] = [before[1].resident_kb, after[1].resident_kb];
+    assert!(after <= before + SLACK_KB, "memory of testpmd: {before} kB became {after} kB");
 }
 
 #[test]
