@@ -126,7 +126,8 @@ impl Rig {
     /// Another configuration: ports come and go, as the daemon does it.
     pub fn configure(&mut self, bridges: Vec<DraftBridge>) {
         let generation = self.config.generation().0 + 1;
-        let new = Config::try_from(Draft { generation, bridges }).expect("a good draft");
+        let new =
+            Config::try_from(Draft { generation, bridges, ..Default::default() }).expect("a good draft");
         let gone: Vec<Name> = self.slots.keys().filter(|n| new.port(n.as_str()).is_none()).cloned().collect();
         let added: Vec<Name> =
             new.ports().map(|(_, n, _)| n.clone()).filter(|n| !self.slots.contains_key(n)).collect();

@@ -163,7 +163,7 @@ async fn a_dataplane_from_the_future_is_overtaken() {
     let dir = TempDir::new().unwrap();
     let c = start(dir.path());
     add_br(&c, "br0").await.unwrap();
-    let applied = Config { generation: 40, bridges: vec![] };
+    let applied = Config { generation: 40, ..Default::default() };
     let dataplane = Fake::start(dir.path(), State { applied, ..Default::default() });
     eventually("it is overtaken", || dataplane.state.lock().unwrap().applied.generation == 41).await;
     assert_eq!(dataplane.state.lock().unwrap().applied.bridges.len(), 1);
@@ -175,8 +175,11 @@ async fn a_dataplane_from_the_future_is_overtaken() {
 #[tokio::test]
 async fn an_empty_store_empties_no_switch() {
     let dir = TempDir::new().unwrap();
-    let applied =
-        Config { generation: 40, bridges: vec![Bridge { name: "br0".into(), ..Default::default() }] };
+    let applied = Config {
+        generation: 40,
+        bridges: vec![Bridge { name: "br0".into(), ..Default::default() }],
+        ..Default::default()
+    };
     let dataplane = Fake::start(dir.path(), State { applied, ..Default::default() });
     let c = start(dir.path());
     tokio::time::sleep(Duration::from_millis(300)).await;

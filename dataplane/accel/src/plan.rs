@@ -89,7 +89,7 @@ mod tests {
         let second = vec![port("p6", Some(10), None, false)];
         let bridge = |name: &str, ports| DraftBridge { name: name.into(), ports, ..Default::default() };
         let bridges = vec![bridge("br0", first), bridge("br1", second)];
-        let config = Config::try_from(Draft { generation: 1, bridges }).unwrap();
+        let config = Config::try_from(Draft { generation: 1, bridges, ..Default::default() }).unwrap();
         let slot = |n: &vsw_types::Name| n.as_str()[1..].parse().ok().map(PortIdx);
         Snapshot::compile(&config, slot, |_| Arc::new(Fdb::new(16, 300, 0, Arc::default())))
     }

@@ -281,7 +281,7 @@ mod tests {
             port("e", None, Some(10)),
         ];
         let bridges = vec![DraftBridge { name: "br0".into(), ports, ..Default::default() }];
-        let config = Config::try_from(Draft { generation: 3, bridges }).unwrap();
+        let config = Config::try_from(Draft { generation: 3, bridges, ..Default::default() }).unwrap();
         // Slots in another order than names; `e` is not open.
         let slot =
             |n: &Name| ["d", "c", "b", "a"].iter().position(|x| *x == n.as_str()).map(|i| PortIdx(i as u16));

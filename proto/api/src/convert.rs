@@ -22,6 +22,7 @@ pub fn draft(config: v1::Config) -> Draft {
                     .collect(),
             })
             .collect(),
+        ..Default::default()
     }
 }
 
@@ -46,6 +47,7 @@ fn port_draft(p: v1::Port) -> DraftPort {
         queues: p.queues,
         mac_limit: p.mac_limit,
         isolated: p.isolated,
+        ..Default::default()
     }
 }
 
@@ -155,6 +157,7 @@ mod tests {
                     vlan: None,
                 }],
             }],
+            ..Default::default()
         })
         .unwrap();
         assert_eq!(Config::try_from(draft(message(&config))).unwrap(), config);
