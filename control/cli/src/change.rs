@@ -41,6 +41,7 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
                 queues: settings.queues,
                 mac_limit: settings.mac_limit,
                 isolated: settings.isolated.unwrap_or_default(),
+                ..Default::default()
             };
             let (bridge, may_exist) = (bridge.clone(), *may_exist);
             client.answer(api.add_port(AddPortRequest { bridge, port: Some(port), may_exist, wait })).await?
@@ -56,6 +57,7 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
                 mac_limit: settings.mac_limit,
                 isolated: settings.isolated,
                 wait,
+                ..Default::default()
             };
             client.answer(api.set_port(request)).await?
         }

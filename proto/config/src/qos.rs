@@ -55,6 +55,17 @@ pub struct QosProfile {
     pub sent_to: Option<Shaper>,
 }
 
+impl QosProfile {
+    /// Pairs of classes that ask for the same thing of a frame: the first gets it. A class that names no
+    /// condition takes what is left, and overlaps with none.
+    pub fn overlaps(&self) -> Vec<(&Label, &Label)> {
+        let classes = self.sent_to.as_ref().map(|s| &s.classes[..]).unwrap_or_default();
+        let later = |n: usize| classes[n + 1..].iter();
+        let pairs = classes.iter().enumerate().flat_map(|(n, a)| later(n).map(move |b| (a, b)));
+        pairs.filter(|(a, b)| a.matches.overlaps(&b.matches)).map(|(a, b)| (&a.name, &b.name)).collect()
+    }
+}
+
 /// How many bytes may pass at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Burst {

@@ -1,6 +1,6 @@
 //! Changes to ports. See the parent module.
 
-use super::{Change, bridge_mut, known, named};
+use super::{Change, bridge_mut, known, named, qos};
 use crate::Error;
 use vsw_api::v1;
 use vsw_config::{Config, Port};
@@ -59,6 +59,7 @@ fn differences(a: &Port, b: &Port) -> Vec<&'static str> {
         (a.queues != b.queues, "queue count"),
         (a.mac_limit != b.mac_limit, "MAC limit"),
         (a.isolated != b.isolated, "isolation"),
+        (a.qos != b.qos, "quality of service"),
     ]
     .into_iter()
     .filter_map(|(differs, what)| differs.then_some(what))
@@ -77,6 +78,7 @@ pub fn set_port(now: &Config, request: v1::SetPortRequest) -> Result<Change, Err
         port.queues = request.queues.or(port.queues);
         port.mac_limit = request.mac_limit.or(port.mac_limit).filter(|limit| *limit != 0);
         port.isolated = request.isolated.unwrap_or(port.isolated);
+        qos::set(port, &request)?;
     }
     Ok(Change::new(config, format!("set-port {} {}", request.bridge, request.port)).about(&request.port))
 }

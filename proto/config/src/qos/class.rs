@@ -34,6 +34,10 @@ impl Class {
     /// What catches the frames of no other class, where a profile names none.
     pub const REST: &str = "rest";
 
+    /// Whether it has the name of what catches the rest without being named.
+    pub fn is_rest(&self) -> bool {
+        self.name.as_str() == Self::REST
+    }
     /// With everything that is not said.
     pub fn new(name: Label) -> Self {
         Self {

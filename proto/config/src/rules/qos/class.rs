@@ -42,7 +42,7 @@ pub(super) fn list(drafts: &[DraftClass], min: Option<BitRate>) -> Result<Vec<Cl
         classes.push(class);
     }
     if classes.last().is_none_or(|c| !c.matches.is_everything()) {
-        if classes.iter().any(|c| c.name.as_str() == Class::REST) {
+        if classes.iter().any(|c| c.is_rest()) {
             return Err(
                 "class rest: has a match, so nothing catches the rest; leave its match out, or give it \
                         another name"
