@@ -42,14 +42,15 @@ pub enum Algorithm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiers {
     pub committed: Limit,
-    /// Peak (RFC 2698) or excess.
-    pub second: Limit,
+    /// Peak (RFC 2698) or excess. `None`: what does not conform is red, and what conforms is as green as
+    /// the other unit says.
+    pub second: Option<Limit>,
 }
 
 impl Tiers {
     /// One limit only: green or red.
     pub const fn plain(limit: Limit) -> Self {
-        Self { committed: limit, second: Limit { rate: 0, burst: 0 } }
+        Self { committed: limit, second: None }
     }
 }
 
@@ -69,15 +70,26 @@ struct Pair {
 
 impl Pair {
     fn full(tiers: Tiers, now: Now) -> Self {
-        Self { committed: Bucket::full(tiers.committed, now), second: Bucket::full(tiers.second, now) }
+        let second = tiers.second.map_or(Bucket::empty(now), |l| Bucket::full(l, now));
+        Self { committed: Bucket::full(tiers.committed, now), second }
     }
 
     #[inline]
     fn advance(&mut self, algorithm: Algorithm, tiers: Tiers, now: Now) {
         let over = self.committed.advance(tiers.committed, now);
-        match algorithm {
-            Algorithm::SingleRate => self.second.pour(over, tiers.second.burst),
-            _ => drop(self.second.advance(tiers.second, now)),
+        match (tiers.second, algorithm) {
+            (None, _) => {}
+            (Some(second), Algorithm::SingleRate) => self.second.pour(over, second.burst),
+            (Some(second), _) => drop(self.second.advance(second, now)),
+        }
+    }
+
+    /// The second bucket, or what stands for it.
+    #[inline]
+    fn second(&mut self, tiers: Tiers) -> (&mut Bucket, Limit) {
+        match tiers.second {
+            Some(second) => (&mut self.second, second),
+            None => (&mut self.committed, tiers.committed),
         }
     }
 }
@@ -103,25 +115,25 @@ impl Meter {
         let committed = |parts: &[Option<Part<'_>>; 2]| {
             parts.iter().flatten().all(|(pair, tiers, n)| pair.committed.allows(tiers.committed, *n))
         };
-        // A limit without a burst is none at all: nothing passes by it.
-        let second = |parts: &[Option<Part<'_>>; 2]| {
-            let allows =
-                |(pair, tiers, n): &Part<'_>| tiers.second.burst > 0 && pair.second.allows(tiers.second, *n);
-            parts.iter().flatten().all(allows)
-        };
+        let second = parts.iter_mut().flatten().all(|(pair, tiers, n)| {
+            let (bucket, limit) = pair.second(*tiers);
+            bucket.allows(limit, *n)
+        });
         let two_rate = settings.algorithm == Algorithm::TwoRate;
         let colour = match was {
             Colour::Red => Colour::Red,
-            _ if two_rate && !second(&parts) => Colour::Red,
+            _ if two_rate && !second => Colour::Red,
             Colour::Green if committed(&parts) => Colour::Green,
-            _ if second(&parts) => Colour::Yellow,
+            _ if second => Colour::Yellow,
             _ => Colour::Red,
         };
-        for (pair, _, n) in parts.iter_mut().flatten() {
+        for (pair, tiers, n) in parts.iter_mut().flatten() {
             if colour == Colour::Green {
                 pair.committed.take(*n);
             }
-            if colour == Colour::Yellow || (colour == Colour::Green && two_rate) {
+            if colour == Colour::Yellow {
+                pair.second(*tiers).0.take(*n);
+            } else if colour == Colour::Green && two_rate && tiers.second.is_some() {
                 pair.second.take(*n);
             }
         }

@@ -50,7 +50,7 @@ proptest! {
     #[test]
     fn colours_keep_their_limits(first in limits(), second in limits(), traffic in traffic(), kind in 0..3) {
         let algorithm = [Algorithm::SingleRate, Algorithm::TwoRate, Algorithm::Differentiated][kind as usize];
-        let tiers = Tiers { committed: first, second };
+        let tiers = Tiers { committed: first, second: Some(second) };
         let settings = MeterSettings { algorithm, bits: Some(tiers), packets: None };
         let mut meter = Meter::default();
         let [mut green, mut yellow, mut both] = [(); 3].map(|()| History::default());
@@ -121,7 +121,7 @@ fn the_example_of_two_rates() {
     // RFC 2698: committed 8 kbit/s, peak 16 kbit/s, bursts of 1,000 and 2,000 bytes; frames of 500.
     let tiers = Tiers {
         committed: Limit { rate: 8_000, burst: 8_000 },
-        second: Limit { rate: 16_000, burst: 16_000 },
+        second: Some(Limit { rate: 16_000, burst: 16_000 }),
     };
     let settings = MeterSettings { algorithm: Algorithm::TwoRate, bits: Some(tiers), packets: None };
     let mut meter = Meter::default();
@@ -151,6 +151,26 @@ fn bits_and_packets_are_limited_together() {
     assert_eq!(meter.colour(&settings, big, Colour::Green, Now(0)), Colour::Green);
     assert_eq!(meter.colour(&settings, big, Colour::Green, Now(0)), Colour::Red, "it is eight packets");
     assert_eq!(meter.colour(&settings, Size::one(60), Colour::Green, Now(0)), Colour::Green);
+}
+
+#[test]
+fn a_packet_limit_makes_red_and_leaves_yellow_alone() {
+    let bits = Tiers {
+        committed: Limit { rate: 8_000, burst: 8_000 },
+        second: Some(Limit { rate: 8_000, burst: 8_000 }),
+    };
+    let packets = Tiers::plain(Limit { rate: 3, burst: 3 });
+    for algorithm in [Algorithm::SingleRate, Algorithm::TwoRate, Algorithm::Differentiated] {
+        let settings = MeterSettings { algorithm, bits: Some(bits), packets: Some(packets) };
+        let mut meter = Meter::default();
+        let mut colour = |bytes| meter.colour(&settings, Size::one(bytes), Colour::Green, Now(0));
+        assert_eq!(colour(600), Colour::Green);
+        if algorithm != Algorithm::TwoRate {
+            assert_eq!(colour(600), Colour::Yellow);
+        }
+        while colour(1) == Colour::Green {}
+        assert_eq!(colour(1), Colour::Red, "{algorithm:?}");
+    }
 }
 
 #[test]
