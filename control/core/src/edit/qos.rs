@@ -154,3 +154,6 @@ fn noted(mut change: Change, name: &str) -> Change {
     }
     change
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,3 +259,6 @@ fn trust(typed: &str) -> Result<Trust, String> {
     let found = Trust::ALL.into_iter().find(|t| t.name() == typed);
     found.ok_or_else(|| format!("`{typed}` cannot be trusted; say none, pcp, dscp or both"))
 }
+
+#[cfg(test)]
+mod tests;
