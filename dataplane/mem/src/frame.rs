@@ -20,7 +20,7 @@ mod flag {
     pub(super) const LARGE: u64 = 4;
 }
 
-/// What a handle says besides where the buffer is: `len:32 | head:16 | hops:8 | flags:8`. One word, so that
+/// What a handle says besides where the buffer is: `len:32 | head:16 | hops:8 | lane:4 | flags:4`. One word, so that
 /// a handle moves as two registers. As four fields it was written in four pieces and read in one, which a
 /// processor's store buffer cannot forward.
 #[derive(Clone, Copy)]
@@ -180,6 +180,14 @@ impl Frame {
         if self.hops() < u8::MAX {
             self.meta.0 += 1 << 8;
         }
+    }
+
+    /// Which of the queues of the port that it leaves by is its own, 0 to 15; 0 as long as nobody said.
+    pub fn lane(&self) -> u8 {
+        (self.meta.0 >> 4) as u8 & 0xf
+    }
+    pub fn set_lane(&mut self, lane: u8) {
+        self.meta.0 = self.meta.0 & !0xf0 | u64::from(lane & 0xf) << 4;
     }
 
     /// All of the first buffer from the usual start of data to its end: where a driver receives to.

@@ -9,6 +9,7 @@ mod shaping;
 
 pub use guard::{Guard, StormKind, Treatment};
 pub use shaping::{Rule, Shaping, Traits};
+pub use vsw_config::qos::Trust;
 
 use vsw_config::qos::Burst;
 use vsw_qos::Limit;

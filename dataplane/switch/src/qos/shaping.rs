@@ -3,7 +3,6 @@
 use super::{SHAPED, bits};
 use crate::{Class, FlowKey};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-use std::time::Duration;
 use vsw_config::qos::{self, Burst, Match, Service, Shaper, Trust};
 use vsw_qos::{ClassSettings, CodelSettings, QueueLimit, Settings, Share};
 use vsw_types::{BitRate, ClassStats, Count, DropReason, Dscp, Label, Pcp, VlanId};
@@ -88,7 +87,7 @@ impl Shaping {
         let scheduler = Settings {
             max: shaper.max.map(|rate| bits(rate, shaper.burst, SHAPED)),
             classes: classes.clone().map(|c| class(c, shaper.max)).collect(),
-            patience: nanos(shaper.starve),
+            patience: bounded(shaper.starve.as_nanos()),
         };
         let rule = |c: &qos::Class| Rule {
             name: c.name.clone(),
@@ -107,10 +106,10 @@ impl Shaping {
         self.stats = old.stats.clone();
     }
 
-    /// Whether a frame must be looked into to know its class.
+    /// Whether more than the frame's VLAN and addresses matters.
     #[inline]
-    pub fn has_choice(&self) -> bool {
-        self.rules.len() > 1
+    pub fn looks_inside(&self) -> bool {
+        self.rules.len() > 1 || self.rules.iter().any(|r| r.set_dscp.is_some())
     }
 
     /// The first class that the frame belongs to. The last one takes all.
@@ -161,8 +160,8 @@ fn told(s: vsw_qos::ClassStats) -> ClassStats {
     }
 }
 
-fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+fn bounded(n: u128) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// What a class may send at most: bits per second.
@@ -194,12 +193,12 @@ fn class(c: &qos::Class, port: Option<BitRate>) -> ClassSettings {
             bytes,
             // As many as there can be of the shortest.
             frames: (bytes / 64).clamp(64, 4096),
-            time: c.queue_time.map_or(1_000_000_000, nanos),
+            time: c.queue_time.map_or(1_000_000_000, |t| bounded(t.as_nanos())),
         },
         codel: c.codel.map(|codel| CodelSettings {
             // RFC 8289, 4.4: not below the time that a frame takes; half more, for the one beside it.
-            target: nanos(codel.target).max(one_frame + one_frame / 2),
-            interval: nanos(codel.interval).max(2 * one_frame),
+            target: bounded(codel.target.as_nanos()).max(one_frame + one_frame / 2),
+            interval: bounded(codel.interval.as_nanos()).max(2 * one_frame),
             ecn: c.ecn,
         }),
         flows: if c.flows { 256 } else { 1 },
