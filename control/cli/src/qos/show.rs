@@ -138,23 +138,33 @@ impl Shown {
         });
         let profile = if now.profile.is_empty() { String::new() } else { format!(", QoS {}", now.profile) };
         let mut out = format!("port {}{profile}\n", now.port);
-        let mut part = |table: Vec<String>| table.iter().for_each(|line| out += &format!("  {line}\n"));
         let units = if before.is_some() { ["PKT/S", "MBIT/S"] } else { ["PACKETS", "BYTES"] };
         let by = sent_by(now, before);
         if !by.is_empty() {
-            part(lines(["SENT BY IT", units[0], units[1]], by));
+            let table = lines(["SENT BY IT", units[0], units[1]], by);
+            table.iter().for_each(|line| out += &format!("  {line}\n"));
         }
         let to = sent_to(now, before);
         if !to.is_empty() {
             let [packets, bytes] = units;
             let header = ["SENT TO IT", packets, bytes, "ECN", "DROPS", "QUEUE", "MAX", "MS", "MAX-MS"];
-            part(lines(header, to));
+            let mut table = lines(header, to).into_iter();
+            table.by_ref().take(1).for_each(|line| out += &format!("  {line}\n"));
+            for (line, class) in table.zip(&now.classes) {
+                out += &format!("  {line}\n{}", reasons(&class.drops));
+            }
         }
         if now.sent_by.is_none() && now.storm.is_empty() && now.classes.is_empty() {
             out += "  no quality of service\n";
         }
         out
     }
+}
+
+/// A line, where anything was dropped.
+fn reasons(drops: &[Drop]) -> String {
+    let each: Vec<String> = drops.iter().map(|d| format!("{} {}", d.reason, d.packets)).collect();
+    if each.is_empty() { String::new() } else { format!("    dropped: {}\n", each.join(", ")) }
 }
 
 /// What was before, and how many seconds ago.
