@@ -9,8 +9,11 @@ use vsw_types::{ClassStats, Count, Name, QosStats};
 
 /// Of one port, or of all that have any quality of service.
 pub(crate) fn stats(switch: &Switch, port: Option<&str>) -> Vec<v1::PortQosStats> {
-    // Workers do not count by class yet: `Engine::qos_stats(slot)` takes this place.
-    let stats = |name: &Name| switch.ports.get(name).map(|_| QosStats::default());
+    // What is not open has counted nothing.
+    let stats = |name: &Name| {
+        let slot = switch.ports.get(name)?.slot;
+        Some(switch.engine.qos_stats(slot).unwrap_or_default())
+    };
     messages(&switch.config, port, stats)
 }
 
