@@ -164,17 +164,19 @@ impl Exec<'_> {
         {
             return discard(frame, port, reason, self.io, self.counters);
         }
-        match self.out.push(port, way, frame, self.io, self.counters) {
-            Pushed::Taken => {}
-            Pushed::Patch(frame) => self.cross(frame, port),
+        if let Pushed::Aside(frame) = self.out.push(port, way, frame, self.io, self.counters) {
             // By value: see `run`.
-            Pushed::Shaped(frame) => self.shape(frame, *key, *class, port),
+            self.aside(frame, *key, *class, port);
         }
     }
 
-    /// Finds the class that the frame waits in at a shaped port, and gives it the marks of the class.
+    /// Out by a patch port, or into the queues of a shaped one: then in the class that the frame belongs to,
+    /// and with the marks of the class.
     #[inline(never)]
-    fn shape(&mut self, mut frame: Frame, key: FlowKey, class: Class, port: PortIdx) {
+    fn aside(&mut self, mut frame: Frame, key: FlowKey, class: Class, port: PortIdx) {
+        if !self.out.is_shaped(port) {
+            return self.cross(frame, port);
+        }
         if let Some(shaping) = self.snap.port(port).and_then(|p| p.shaping.as_ref()) {
             let trust = self.snap.port(key.in_port).map_or(Trust::Both, |p| p.trust);
             mark::classify(&mut frame, shaping, &key, &class, trust);

@@ -51,10 +51,9 @@ pub(crate) struct Way {
 #[derive(Debug)]
 pub(crate) enum Pushed {
     Taken,
-    /// The port is a patch port: the frame is to come in at its other end.
-    Patch(Frame),
-    /// The port is shaped: the frame is to be given a class, and then to [`Outbox::enqueue`].
-    Shaped(Frame),
+    /// It goes another way: if the port is shaped ([`Outbox::is_shaped`]), into its queues, with a class and
+    /// by [`Outbox::enqueue`]; else the port is a patch port, and the frame is to come in at its other end.
+    Aside(Frame),
 }
 
 pub(crate) struct Outbox {
@@ -245,10 +244,13 @@ impl Outbox {
                     discard(frame, port, DropReason::MeshFull, io, counters);
                 }
             }
-            Route::Engine => return Pushed::Patch(frame),
-            Route::ShapedHere(_) | Route::ShapedThere(_) => return Pushed::Shaped(frame),
+            Route::Engine | Route::ShapedHere(_) | Route::ShapedThere(_) => return Pushed::Aside(frame),
         }
         Pushed::Taken
+    }
+
+    pub(crate) fn is_shaped(&self, port: PortIdx) -> bool {
+        matches!(self.way(port), Some(Way { route: Route::ShapedHere(_) | Route::ShapedThere(_), .. }))
     }
 
     /// Has a frame wait at a shaped port, in the class that it says.
@@ -282,12 +284,10 @@ impl Outbox {
                 discard(frame, port, DropReason::PortGone, io, counters);
                 continue;
             };
-            match self.push(port, way, frame, io, counters) {
-                Pushed::Taken => {}
-                // It has its class from who handed it over.
-                Pushed::Shaped(frame) => self.enqueue(port, frame, io, counters),
-                // Nobody hands over frames for a patch port; one whose slot became a patch port's is late.
-                Pushed::Patch(frame) => discard(frame, port, DropReason::PortGone, io, counters),
+            // It has its class from who handed it over. Nobody hands over frames for a patch port; one whose slot
+            // became a patch port's is late.
+            if let Pushed::Aside(frame) = self.push(port, way, frame, io, counters) {
+                self.enqueue(port, frame, io, counters);
             }
         }
         self.arrived = arrived;

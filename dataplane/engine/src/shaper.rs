@@ -10,15 +10,16 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use vsw_mem::{Frame, PoolSize};
 use vsw_port::{Io, PortCaps};
-use vsw_qos::{Item, Scheduler, Size};
+use vsw_qos::{Item, MAX_CLASSES, Scheduler, Size};
 use vsw_switch::qos::Shaping;
 use vsw_types::{Direction::Tx, DropReason, Now, PortIdx};
 use vsw_wire::{ip::Outline, u16_at};
 
 /// Buffers that a worker's queues hold, and may hold: small and large ones.
 ///
-/// Half of the pool for all workers together. One port gets no more than is left after what it has: alone
-/// it may have half of that, beside another one a third, and there is always something for the next.
+/// Half of the pool for all workers together. One class of one port gets no more than is left after what it
+/// has: alone it may have half of that, beside another one a third, and there is always something for the
+/// next (dynamic thresholds: Choudhury and Hahne, 1998).
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: Held,
@@ -55,15 +56,30 @@ impl Budget {
         Self { used: Held::default(), limit: Held { small: share(pool.small), large: share(pool.large) } }
     }
 
-    fn allows(&self, port: Held, frame: Held) -> bool {
-        let fits = |port: u32, n: u32, used: u32, limit: u32| n == 0 || port + used + n <= limit;
-        fits(port.small, frame.small, self.used.small, self.limit.small)
-            && fits(port.large, frame.large, self.used.large, self.limit.large)
+    /// Notes a frame beside those of its class. `false`: it would be too many.
+    fn take(&mut self, class: &mut Held, frame: &Frame) -> bool {
+        let new = Held::of(frame);
+        let fits = |class: u32, n: u32, used: u32, limit: u32| n == 0 || class + used + n <= limit;
+        let all = fits(class.small, new.small, self.used.small, self.limit.small)
+            && fits(class.large, new.large, self.used.large, self.limit.large);
+        if all {
+            class.add(new);
+            self.used.add(new);
+        }
+        all
+    }
+
+    fn give(&mut self, class: &mut Held, frame: &Frame) {
+        let old = Held::of(frame);
+        class.sub(old);
+        self.used.sub(old);
     }
 }
 
-/// A frame in a queue.
-pub(crate) struct Queued(Frame);
+/// A frame in a queue, and whose buffers it has: that of its class, by the number when it came.
+pub(crate) struct Queued(Frame, u8);
+
+type Accounts = [Held; MAX_CLASSES];
 
 impl Item for Queued {
     fn mark(&mut self) -> bool {
@@ -85,7 +101,7 @@ pub(crate) struct Shaper {
     port: PortIdx,
     shaping: Arc<Shaping>,
     scheduler: Scheduler<Queued>,
-    held: Held,
+    held: Accounts,
     /// Makes it unpredictable which flows share a queue (RFC 8290, 5.3).
     seed: u64,
 }
@@ -94,7 +110,7 @@ impl Shaper {
     pub(crate) fn new(port: PortIdx, shaping: Arc<Shaping>, now: Now) -> Self {
         let scheduler = Scheduler::new(shaping.scheduler.clone(), now);
         let seed = RandomState::new().build_hasher().finish() | 1;
-        Self { port, shaping, scheduler, held: Held::default(), seed }
+        Self { port, shaping, scheduler, held: Accounts::default(), seed }
     }
 
     /// Goes by other settings. What waits and what was counted stay.
@@ -133,14 +149,12 @@ impl Shaper {
     /// The one place where frames begin to wait.
     fn queue(&mut self, frame: Frame, size: Size, class: usize, desk: &mut Desk<'_>) {
         let Self { port, shaping, scheduler, held, seed } = self;
-        let buffers = Held::of(&frame);
-        if !desk.budget.allows(*held, buffers) {
+        if !desk.budget.take(&mut held[class], &frame) {
+            scheduler.refuse(class, size);
             return discard(frame, *port, DropReason::ClassFull, desk.io, desk.counters);
         }
-        held.add(buffers);
-        desk.budget.used.add(buffers);
         let flow = if shaping.scheduler.classes[class].flows > 1 { flow(frame.bytes(), *seed) } else { 0 };
-        scheduler.push(class, Queued(frame), size, flow, desk.now, &mut |q, reason| {
+        scheduler.push(class, Queued(frame, class as u8), size, flow, desk.now, &mut |q, reason| {
             desk.drop(q, reason, *port, held)
         });
     }
@@ -149,18 +163,16 @@ impl Shaper {
     pub(crate) fn pop(&mut self, desk: &mut Desk<'_>) -> Result<Frame, Option<Now>> {
         let Self { port, scheduler, held, .. } = self;
         let departure = scheduler.pop(desk.now, &mut |q, reason| desk.drop(q, reason, *port, held))?;
-        let Queued(frame) = departure.item;
-        desk.release(&frame, held);
+        let Queued(frame, account) = departure.item;
+        desk.budget.give(&mut held[account as usize], &frame);
         Ok(frame)
     }
 
     /// Takes out all frames, whatever their moment.
     pub(crate) fn drain(&mut self, budget: &mut Budget, mut each: impl FnMut(Frame)) {
         let Self { scheduler, held, .. } = self;
-        scheduler.drain(|_, Queued(frame)| {
-            let buffers = Held::of(&frame);
-            held.sub(buffers);
-            budget.used.sub(buffers);
+        scheduler.drain(|_, Queued(frame, account)| {
+            budget.give(&mut held[account as usize], &frame);
             each(frame);
         });
     }
@@ -177,14 +189,14 @@ impl Shaper {
 }
 
 impl Desk<'_> {
-    fn release(&mut self, frame: &Frame, held: &mut Held) {
-        let buffers = Held::of(frame);
-        held.sub(buffers);
-        self.budget.used.sub(buffers);
-    }
-
-    fn drop(&mut self, Queued(frame): Queued, reason: DropReason, port: PortIdx, held: &mut Held) {
-        self.release(&frame, held);
+    fn drop(
+        &mut self,
+        Queued(frame, account): Queued,
+        reason: DropReason,
+        port: PortIdx,
+        held: &mut Accounts,
+    ) {
+        self.budget.give(&mut held[account as usize], &frame);
         discard(frame, port, reason, self.io, self.counters);
     }
 }

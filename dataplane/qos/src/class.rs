@@ -54,7 +54,7 @@ impl ClassStats {
         drop(entry.item, reason);
     }
 
-    fn count_drop(&mut self, size: Size, reason: DropReason) {
+    pub(crate) fn count_drop(&mut self, size: Size, reason: DropReason) {
         let count = if reason == DropReason::ClassDelay { &mut self.delayed } else { &mut self.full };
         *count += u64::from(size.packets);
     }

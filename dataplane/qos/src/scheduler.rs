@@ -132,6 +132,13 @@ impl<T: Item> Scheduler<T> {
         self.classes[class.min(last)].push(&mut self.slab, flow, Entry { item, size, at: now }, drop);
     }
 
+    /// Counts one that found no room before it got here.
+    pub fn refuse(&mut self, class: usize, size: Size) {
+        if let Some(class) = self.classes.get_mut(class) {
+            class.stats.count_drop(size, DropReason::ClassFull);
+        }
+    }
+
     /// What leaves now. Else when to ask again: `None` if nothing waits. What died waiting goes to `drop`.
     pub fn pop(
         &mut self,
