@@ -85,7 +85,7 @@ impl Exec<'_> {
     fn unicast(&mut self, frame: Frame, key: &FlowKey, class: &Class, port: PortIdx) {
         self.forwarded += 1;
         match self.way(&frame, key, class, port) {
-            Ok((way, retag)) => self.output(frame, key, class, port, way, retag),
+            Ok((way, retag)) => self.output(frame, key.in_port, class, port, way, retag),
             Err(reason) => discard(frame, port, reason, self.io, self.counters),
         }
     }
@@ -110,7 +110,7 @@ impl Exec<'_> {
                 Ok((way, retag)) => {
                     if let Some((port, way, retag)) = held.replace((port, way, retag)) {
                         match self.io.frames.copy(&frame) {
-                            Some(twin) => self.output(twin, &key, &class, port, way, retag),
+                            Some(twin) => self.output(twin, key.in_port, &class, port, way, retag),
                             None => self.counters.drops(port, Tx, DropReason::NoFrame, 1),
                         }
                     }
@@ -123,7 +123,7 @@ impl Exec<'_> {
         self.forwarded += 1;
         self.counters.add(key.in_port, Field::Copies, targets - 1);
         match held {
-            Some((port, way, retag)) => self.output(frame, &key, &class, port, way, retag),
+            Some((port, way, retag)) => self.output(frame, key.in_port, &class, port, way, retag),
             None => self.io.frames.recycle(frame), // every copy's end was counted
         }
     }
@@ -153,7 +153,7 @@ impl Exec<'_> {
     fn output(
         &mut self,
         mut frame: Frame,
-        key: &FlowKey,
+        from: PortIdx,
         class: &Class,
         port: PortIdx,
         way: Way,
@@ -165,21 +165,21 @@ impl Exec<'_> {
             return discard(frame, port, reason, self.io, self.counters);
         }
         if let Pushed::Aside(frame) = self.out.push(port, way, frame, self.io, self.counters) {
-            // By value: see `run`.
-            self.aside(frame, *key, *class, port);
+            // By value, and no more than it needs: what must outlive `push` costs all other frames.
+            self.aside(frame, from, *class, port);
         }
     }
 
     /// Out by a patch port, or into the queues of a shaped one: then in the class that the frame belongs to,
     /// and with the marks of the class.
     #[inline(never)]
-    fn aside(&mut self, mut frame: Frame, key: FlowKey, class: Class, port: PortIdx) {
+    fn aside(&mut self, mut frame: Frame, from: PortIdx, class: Class, port: PortIdx) {
         if !self.out.is_shaped(port) {
             return self.cross(frame, port);
         }
         if let Some(shaping) = self.snap.port(port).and_then(|p| p.shaping.as_ref()) {
-            let trust = self.snap.port(key.in_port).map_or(Trust::Both, |p| p.trust);
-            mark::classify(&mut frame, shaping, &key, &class, trust);
+            let trust = self.snap.port(from).map_or(Trust::Both, |p| p.trust);
+            mark::classify(&mut frame, shaping, &class, trust);
         }
         self.out.enqueue(port, frame, self.io, self.counters);
     }

@@ -4,7 +4,7 @@
 use vsw_mem::Frame;
 use vsw_switch::qos::{Shaping, Traits, Trust};
 use vsw_switch::{Class, FlowKey};
-use vsw_types::Dscp;
+use vsw_types::{Dscp, PortIdx};
 use vsw_wire::ip::Outline;
 use vsw_wire::vlan::{self, Tag};
 use vsw_wire::{eth, u16_at};
@@ -22,9 +22,11 @@ pub(crate) fn set_precedence(bytes: &mut [u8], precedence: u8) -> bool {
 }
 
 /// Finds the class of a frame that is about to wait, notes it on the frame and writes the class's marks.
-pub(crate) fn classify(frame: &mut Frame, shaping: &Shaping, key: &FlowKey, class: &Class, trust: Trust) {
+pub(crate) fn classify(frame: &mut Frame, shaping: &Shaping, class: &Class, trust: Trust) {
+    // Tags may have come or gone, the type behind them has not.
+    let ethertype = FlowKey::extract(PortIdx(0), frame.bytes()).map_or(0, |key| key.ethertype);
     let mut ip = if shaping.looks_inside() { Outline::of(frame.bytes()) } else { None };
-    let number = shaping.class_of(&Traits::of(key, class, ip.as_ref(), trust));
+    let number = shaping.class_of(&Traits::of(ethertype, class, ip.as_ref(), trust));
     frame.set_lane(number as u8);
     let rule = &shaping.rules[number];
     if let (Some(dscp), Some(ip)) = (rule.set_dscp, &mut ip) {

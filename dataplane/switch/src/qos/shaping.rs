@@ -1,7 +1,7 @@
 //! How what is sent to a port waits, and in which class.
 
 use super::{SHAPED, bits};
-use crate::{Class, FlowKey};
+use crate::Class;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use vsw_config::qos::{self, Burst, Match, Service, Shaper, Trust};
 use vsw_qos::{ClassSettings, CodelSettings, QueueLimit, Settings, Share};
@@ -50,8 +50,8 @@ pub struct Traits {
 }
 
 impl Traits {
-    /// Marks are what `trust` makes of them: see [`Trust`].
-    pub fn of(key: &FlowKey, class: &Class, ip: Option<&Outline>, trust: Trust) -> Self {
+    /// `ethertype`: behind two tags. Marks are what `trust` makes of them: see [`Trust`].
+    pub fn of(ethertype: u16, class: &Class, ip: Option<&Outline>, trust: Trust) -> Self {
         let (pcp, dscp) = (class.tag.pcp(), ip.map(Outline::dscp));
         let (pcp, dscp) = match trust {
             Trust::Both => (pcp, dscp),
@@ -63,7 +63,7 @@ impl Traits {
             pcp,
             dscp,
             vlan: class.vlan,
-            ethertype: key.ethertype,
+            ethertype,
             protocol: ip.map(|ip| ip.protocol),
             ports: ip.and_then(|ip| ip.ports),
         }
