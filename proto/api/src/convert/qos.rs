@@ -200,3 +200,6 @@ fn class_message(c: &Class) -> v1::QosClass {
         set_dscp: c.set_dscp.map(|d| d.get().into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

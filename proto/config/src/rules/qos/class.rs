@@ -133,7 +133,9 @@ fn codel(d: &DraftClass) -> Result<Option<Codel>, String> {
     }
     let usual = Codel::default();
     // RFC 8289, 4.3: the target is 5 to 10 % of the interval.
-    let interval = interval.unwrap_or_else(|| usual.interval.max(target.unwrap_or_default() * 10));
+    let longest = Duration::from_micros((*CODEL.end()).into());
+    let fitting = || usual.interval.max(target.unwrap_or_default() * 10).min(longest);
+    let interval = interval.unwrap_or_else(fitting);
     let codel = Codel { target: target.unwrap_or(usual.target), interval };
     match codel.target < codel.interval {
         true => Ok(Some(codel)),
