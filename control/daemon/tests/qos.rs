@@ -106,7 +106,9 @@ fn a_change_of_a_profile_reaches_its_ports_and_none_is_taken_away_from_them() {
                 `vswctl set-port br0 tap0 --no-qos`\n";
     host.bad("del-qos gold", 1, used);
     host.good("set-port br0 tap0 --no-qos", "");
-    host.good("set-port br0 tap1 --sent-by 5m", "");
+    let t = host.ctl("set-port br0 tap1 --sent-by 5m");
+    let lost = "note: port tap1: has its own profile now, and QoS profile gold no more\n";
+    assert_eq!((t.status, t.stderr.as_str()), (0, lost));
     assert_eq!(told(&dataplane, "tap0"), None);
     host.good("del-qos gold", "");
     host.good("del-qos gold --if-exists", "");

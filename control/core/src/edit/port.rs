@@ -71,6 +71,7 @@ pub fn set_port(now: &Config, request: v1::SetPortRequest) -> Result<Change, Err
     known(now, &request.bridge, Some(&request.port))?;
     let mut config = vsw_api::message(now);
     let ports = &mut bridge_mut(&mut config, &request.bridge)?.ports;
+    let mut notes = Vec::new();
     for port in ports.iter_mut().filter(|p| p.name == request.port) {
         port.vlan = request.vlan.clone().or(port.vlan.take());
         port.mac = request.mac.clone().or(port.mac.take());
@@ -78,9 +79,10 @@ pub fn set_port(now: &Config, request: v1::SetPortRequest) -> Result<Change, Err
         port.queues = request.queues.or(port.queues);
         port.mac_limit = request.mac_limit.or(port.mac_limit).filter(|limit| *limit != 0);
         port.isolated = request.isolated.unwrap_or(port.isolated);
-        qos::set(port, &request)?;
+        notes.extend(qos::set(port, &request)?);
     }
-    Ok(Change::new(config, format!("set-port {} {}", request.bridge, request.port)).about(&request.port))
+    let asked = format!("set-port {} {}", request.bridge, request.port);
+    Ok(Change { notes, ..Change::new(config, asked).about(&request.port) })
 }
 
 /// Its static stations go with it.

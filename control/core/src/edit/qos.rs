@@ -79,7 +79,9 @@ fn listed(users: &[(String, String)]) -> String {
 }
 
 /// What `set-port` says of quality of service.
-pub(super) fn set(port: &mut v1::Port, request: &v1::SetPortRequest) -> Result<(), Error> {
+/// A note, if it takes something away that was not named.
+pub(super) fn set(port: &mut v1::Port, request: &v1::SetPortRequest) -> Result<Option<String>, Error> {
+    let mut note = None;
     let mut qos = port.qos.take().unwrap_or_default();
     match (&request.qos, &request.own_qos) {
         (Some(_), Some(_)) => return Err(Error::TwoProfiles(port.name.clone())),
@@ -88,7 +90,9 @@ pub(super) fn set(port: &mut v1::Port, request: &v1::SetPortRequest) -> Result<(
             qos.profile = Some(name.clone()).filter(|name| !name.is_empty());
         }
         (None, Some(change)) => {
-            qos.profile = None;
+            note = qos.profile.take().map(|name| {
+                format!("port {}: has its own profile now, and QoS profile {name} no more", port.name)
+            });
             let mut own = qos.own.take().unwrap_or_default();
             merge(&mut own, change.clone());
             // Nothing said is no profile.
@@ -99,7 +103,7 @@ pub(super) fn set(port: &mut v1::Port, request: &v1::SetPortRequest) -> Result<(
     qos.trust = request.trust.clone().unwrap_or(qos.trust);
     qos.storm = request.storm.or(qos.storm);
     port.qos = Some(qos);
-    Ok(())
+    Ok(note)
 }
 
 /// What is given takes the place of what was; the rest stays.
