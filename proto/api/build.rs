@@ -5,7 +5,7 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = std::path::Path::new("..");
     let files =
-        ["config", "control", "datapath"].map(|f| root.join("vsw/v1").join(f).with_extension("proto"));
+        ["config", "control", "datapath", "qos"].map(|f| root.join("vsw/v1").join(f).with_extension("proto"));
     let descriptors = protox::compile(files, [root])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("vsw.v1.bin"), descriptors.encode_to_vec())?;

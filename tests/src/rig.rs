@@ -9,7 +9,7 @@ use vsw_port::sim::{SimFrame, SimPeer};
 use vsw_port::{OpenPort, PortCaps, PortQueue};
 use vsw_switch::fdb::{Entry, StationCounts};
 use vsw_switch::{Fdb, FdbKey, Snapshot};
-use vsw_types::{Direction, DropReason, MacAddr, Name, Now, PortIdx, VlanId};
+use vsw_types::{Direction, DropReason, MacAddr, Name, Now, PortIdx, QosStats, VlanId};
 
 /// Everything that came out, by port, in the order of names and then of time.
 pub type Heard = Vec<(String, SimFrame)>;
@@ -126,7 +126,8 @@ impl Rig {
     /// Another configuration: ports come and go, as the daemon does it.
     pub fn configure(&mut self, bridges: Vec<DraftBridge>) {
         let generation = self.config.generation().0 + 1;
-        let new = Config::try_from(Draft { generation, bridges }).expect("a good draft");
+        let new =
+            Config::try_from(Draft { generation, bridges, ..Default::default() }).expect("a good draft");
         let gone: Vec<Name> = self.slots.keys().filter(|n| new.port(n.as_str()).is_none()).cloned().collect();
         let added: Vec<Name> =
             new.ports().map(|(_, n, _)| n.clone()).filter(|n| !self.slots.contains_key(n)).collect();
@@ -195,6 +196,18 @@ impl Rig {
         self.heard()
     }
 
+    /// So many nanoseconds pass, in steps of which each gets its passes; what waits leaves when it may.
+    /// Everything that came out, with the time at which it did.
+    pub fn let_pass(&mut self, nanos: u64, step: u64) -> Vec<(u64, String, SimFrame)> {
+        let (end, mut all) = (self.now.0 + nanos, Vec::new());
+        while self.now.0 < end {
+            self.now.0 = end.min(self.now.0 + step);
+            self.settle();
+            all.extend(self.heard().into_iter().map(|(port, frame)| (self.now.0, port, frame)));
+        }
+        all
+    }
+
     /// Passes until nothing moves.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
@@ -244,6 +257,11 @@ impl Rig {
         self.fdbs[bridge].entries(self.now).map(|e| ((e.vlan.get(), e.mac), name(e.port))).collect()
     }
 
+    /// What quality of service did at a port.
+    pub fn qos(&self, port: &str) -> QosStats {
+        self.engine.qos_stats(self.slots[port]).expect("a port in the snapshot")
+    }
+
     pub fn counters(&self, port: &str) -> PortCounters {
         self.engine.counters(self.slots[port])
     }
@@ -270,8 +288,8 @@ impl Rig {
         }
         assert_eq!(
             sum.forwarded() + sum.copies() + sum.segmented(),
-            sum.tx_packets() + sum.dropped(Direction::Tx),
-            "what was to be sent was sent or dropped"
+            sum.tx_packets() + sum.queued() + sum.dropped(Direction::Tx),
+            "what was to be sent was sent or dropped, or waits"
         );
     }
 

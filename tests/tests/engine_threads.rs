@@ -102,7 +102,8 @@ impl Host {
         self.generation += 1;
         let ports = slots.iter().map(|i| port(&format!("p{i}"), "")).collect();
         let bridges = vec![bridge("br0", ports)];
-        let config = Config::try_from(Draft { generation: self.generation, bridges }).unwrap();
+        let config =
+            Config::try_from(Draft { generation: self.generation, bridges, ..Default::default() }).unwrap();
         let slot = |name: &Name| name.as_str()[1..].parse().ok().map(PortIdx);
         let snapshot = Snapshot::compile(&config, slot, |_| self.fdb.clone());
         self.engine.publish(snapshot).unwrap();

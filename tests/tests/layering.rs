@@ -28,11 +28,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("vsw-process", &["vsw-api"]),
     ("vsw-wire", &["vsw-types"]),
     ("vsw-mem", &[]),
+    // Meters and scheduler: arithmetic.
+    ("vsw-qos", &["vsw-types"]),
     ("vsw-port", &["vsw-types", "vsw-mem"]),
     ("vsw-port-os", &["vsw-types"]),
     ("port-*", &["vsw-types", "vsw-mem", "vsw-wire", "vsw-port", "vsw-port-os"]),
-    ("vsw-switch", &["vsw-types", "vsw-config", "vsw-wire", "vsw-mem"]),
-    ("vsw-engine", &["vsw-types", "vsw-wire", "vsw-mem", "vsw-port", "vsw-switch"]),
+    ("vsw-switch", &["vsw-types", "vsw-config", "vsw-wire", "vsw-mem", "vsw-qos"]),
+    ("vsw-engine", &["vsw-types", "vsw-wire", "vsw-mem", "vsw-port", "vsw-switch", "vsw-qos"]),
     // A subscriber of FDB and snapshot. Of what ports need it knows the kernel's maps.
     ("vsw-accel", &["vsw-types", "vsw-switch", "vsw-port-os"]),
     ("vsw-control", &["vsw-types", "vsw-config", "vsw-api"]),

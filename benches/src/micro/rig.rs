@@ -32,7 +32,7 @@ pub(crate) fn snapshot(ports: usize, limit: u32) -> Result<(Snapshot, Arc<Fdb>)>
         ports: (0..ports).map(port).collect(),
         ..Default::default()
     };
-    let config = Config::try_from(Draft { generation: 1, bridges: vec![bridge] })
+    let config = Config::try_from(Draft { generation: 1, bridges: vec![bridge], ..Default::default() })
         .map_err(|e| anyhow!("the configuration is refused: {e:?}"))?;
     let slot = |n: &Name| n.as_str()[1..].parse().ok().map(PortIdx);
     let fdb = Arc::new(Fdb::new(limit, 300, 42, Arc::default()));

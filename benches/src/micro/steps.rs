@@ -71,8 +71,8 @@ pub(crate) fn steps(effort: Effort) -> Result<Vec<Row>> {
 fn snapshot() -> Result<Snapshot> {
     let port = |name: &str| DraftPort { name: name.into(), ..Default::default() };
     let bridge = DraftBridge { name: "br0".into(), ports: vec![port("a"), port("b")], ..Default::default() };
-    let config =
-        Config::try_from(Draft { generation: 1, bridges: vec![bridge] }).map_err(|e| anyhow!("{e:?}"))?;
+    let config = Config::try_from(Draft { generation: 1, bridges: vec![bridge], ..Default::default() })
+        .map_err(|e| anyhow!("{e:?}"))?;
     let fdb = Arc::new(table(2));
     ensure!(fdb.lookup(key(1)) == Some(self::port(1)), "station 1 is known");
     Ok(Snapshot::compile(&config, |n| Some(PortIdx((n.as_str() == "b").into())), |_| fdb.clone()))

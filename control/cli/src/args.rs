@@ -1,5 +1,9 @@
 //! Everything that can be typed. The reference in the documentation is generated from this file.
 
+mod qos;
+
+pub(crate) use qos::{AddQos, PortQosSettings, ProfileSettings, QosQuery};
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -124,6 +128,7 @@ pub(crate) enum Change {
   vswctl add-port br0 tap0 --vlan 10
   vswctl add-port br0 web --type tap --netns web --trunk 10,20-29 --native 10
   vswctl add-port br0 vm0 --type vhost-user --socket /run/vm/web.sock --queues 2
+  vswctl add-port br0 tap1 --sent-by 100m --sent-to 1g
   vswctl add-port br0 p0 --type patch --peer p1"
     )]
     AddPort {
@@ -158,7 +163,11 @@ pub(crate) enum Change {
         may_exist: bool,
     },
     /// Change settings of a port; those not named stay, the VLAN settings are replaced together
-    #[command(after_help = "Example:\n  vswctl set-port br0 tap0 --trunk 10,20 --mtu 9000 --isolated=false")]
+    #[command(after_help = "Example:
+  vswctl set-port br0 tap0 --trunk 10,20 --mtu 9000 --isolated=false
+  vswctl set-port br0 tap0 --qos gold
+  vswctl set-port br0 tap0 --sent-by 100m
+  vswctl set-port br0 tap0 --storm broadcast=500pps,multicast=2kpps,unknown=1kpps")]
     SetPort {
         /// Name of the bridge
         #[arg(value_name = "BR")]
@@ -168,6 +177,28 @@ pub(crate) enum Change {
         port: String,
         #[command(flatten)]
         settings: PortSettings,
+    },
+    /// Make a QoS profile, which ports can share
+    #[command(after_help = qos::ADD)]
+    AddQos(AddQos),
+    /// Change a QoS profile, live, for all ports that have it; what is not named stays
+    #[command(after_help = qos::SET)]
+    SetQos {
+        /// Name of the profile
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        settings: ProfileSettings,
+    },
+    /// Remove a QoS profile that no port has
+    #[command(after_help = "Example:\n  vswctl del-qos gold")]
+    DelQos {
+        /// Name of the profile
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// If it is not there, that is fine
+        #[arg(long)]
+        if_exists: bool,
     },
     /// Remove a port from a bridge
     #[command(visible_alias = "delif", after_help = "Example:\n  vswctl del-port br0 tap0")]
@@ -277,6 +308,12 @@ pub(crate) enum Query {
         #[arg(long)]
         watch: bool,
     },
+    /// List the QoS profiles, and the ports that have them
+    #[command(after_help = "Example:\n  vswctl list-qos\n  vswctl list-qos -o json")]
+    ListQos,
+    /// Show what quality of service does
+    #[command(subcommand, after_help = "Example:\n  vswctl qos show tap0")]
+    Qos(QosQuery),
     /// Print the versions of vswctl, vswcontrold and vswd
     #[command(after_help = "Example:\n  vswctl version")]
     Version,
@@ -327,4 +364,6 @@ pub(crate) struct PortSettings {
     /// Isolated ports of a bridge do not hear each other
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) isolated: Option<bool>,
+    #[command(flatten)]
+    pub(crate) qos: PortQosSettings,
 }

@@ -1,6 +1,6 @@
 //! The commands that change something. They print nothing when it is done.
 
-use crate::args::{BridgeSettings, Change, Global, PortSettings};
+use crate::args::{AddQos, BridgeSettings, Change, Global, PortSettings};
 use crate::client::{Client, Failure, wait};
 use crate::output::{self, View};
 use vsw_api::v1::*;
@@ -43,6 +43,7 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
                 isolated: settings.isolated.unwrap_or_default(),
                 socket: socket.clone(),
                 socket_mode: mode.clone(),
+                qos: settings.qos.port(),
             };
             let (bridge, may_exist) = (bridge.clone(), *may_exist);
             client.answer(api.add_port(AddPortRequest { bridge, port: Some(port), may_exist, wait })).await?
@@ -58,12 +59,31 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
                 mac_limit: settings.mac_limit,
                 isolated: settings.isolated,
                 wait,
+                qos: settings.qos.named(),
+                own_qos: settings.qos.own.change(),
+                trust: settings.qos.trust.clone(),
+                storm: settings.qos.storm,
             };
             client.answer(api.set_port(request)).await?
         }
         Change::DelPort { bridge, port, if_exists } => {
             let (bridge, port, if_exists) = (bridge.clone(), port.clone(), *if_exists);
             client.answer(api.delete_port(DeletePortRequest { bridge, port, if_exists, wait })).await?
+        }
+        Change::AddQos(AddQos { name, settings, may_exist }) => {
+            // A name without anything is for the control process to refuse.
+            let named = || QosProfile { name: name.clone(), ..Default::default() };
+            let profile = Some(settings.profile(name).unwrap_or_else(named));
+            let may_exist = *may_exist;
+            client.answer(api.add_qos(AddQosRequest { profile, may_exist, wait })).await?
+        }
+        Change::SetQos { name, settings } => {
+            let (name, change) = (name.clone(), settings.change());
+            client.answer(api.set_qos(SetQosRequest { name, change, wait })).await?
+        }
+        Change::DelQos { name, if_exists } => {
+            let request = DeleteQosRequest { name: name.clone(), if_exists: *if_exists, wait };
+            client.answer(api.delete_qos(request)).await?
         }
         Change::AddMac { bridge, mac, port, vlan } => {
             let station = Some(Station { mac: mac.clone(), port: port.clone(), vlan: *vlan });
@@ -82,6 +102,7 @@ pub(crate) async fn run(change: &Change, global: &Global) -> Result<(), Failure>
             return output::show(global.output, &Flushed { flushed });
         }
     };
+    reply.notes.iter().for_each(|note| eprintln!("note: {note}"));
     if reply.pending.is_empty() { Ok(()) } else { Err(Failure::Pending(reply.pending)) }
 }
 

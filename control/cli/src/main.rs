@@ -9,6 +9,7 @@ mod args;
 mod change;
 mod client;
 mod output;
+mod qos;
 mod query;
 mod reference;
 mod tables;

@@ -1,8 +1,10 @@
 //! The commands that only ask.
 
-use crate::args::{Format, Global, Query};
+use crate::args::{Format, Global, QosQuery, Query};
 use crate::client::{Client, Failure};
 use crate::output::{self, View};
+use crate::qos::list::Profile;
+use crate::qos::show::{PortStats, Shown};
 use crate::tables::Rates;
 use crate::view::{Drop, Mac, Stats, Switch, Versions};
 use std::io::IsTerminal;
@@ -43,6 +45,14 @@ pub(crate) async fn run(query: &Query, global: &Global) -> Result<(), Failure> {
             again(format, &Drop::all(counters(&client, port).await?))?;
             tokio::time::sleep(SECOND).await;
         },
+        Query::ListQos => {
+            let config = show(&client, None).await?.config.unwrap_or_default();
+            output::show(format, &Profile::all(&config))
+        }
+        Query::Qos(QosQuery::Show { port, watch: false }) => {
+            output::show(format, &Shown { now: qos(&client, port).await?, before: None })
+        }
+        Query::Qos(QosQuery::Show { port, watch: true }) => watch_qos(&client, port, format).await,
         Query::Version => output::show(format, &versions(&client).await?),
     }
 }
@@ -98,6 +108,25 @@ async fn watch_stats(client: &Client, port: &Option<String>, format: Format) -> 
         let seconds = looked.elapsed().as_secs_f64();
         looked = Instant::now();
         again(format, &Rates { now: now.clone(), before, seconds })?;
+        before = now;
+    }
+}
+
+async fn qos(client: &Client, port: &Option<String>) -> Result<Vec<PortStats>, Failure> {
+    let request = GetQosStatsRequest { port: port.clone() };
+    let reply = client.answer(client.api.clone().get_qos_stats(request)).await?;
+    Ok(reply.ports.into_iter().map(PortStats::from).collect())
+}
+
+async fn watch_qos(client: &Client, port: &Option<String>, format: Format) -> Result<(), Failure> {
+    let mut before = qos(client, port).await?;
+    let mut looked = Instant::now();
+    loop {
+        tokio::time::sleep(SECOND).await;
+        let now = qos(client, port).await?;
+        let seconds = looked.elapsed().as_secs_f64();
+        looked = Instant::now();
+        again(format, &Shown { now: now.clone(), before: Some((before, seconds)) })?;
         before = now;
     }
 }

@@ -12,13 +12,19 @@ pub(crate) fn markdown(mut root: Command) -> String {
     own.into_iter().chain(global).filter(|a| !a.is_hide_set()).for_each(|a| out += &argument(a));
     out += &epilogue(&root);
     for command in root.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-        out += &section(command);
+        out += &section(command, "vswctl");
     }
     out
 }
 
-fn section(command: &Command) -> String {
-    let mut out = format!("\n## vswctl {}\n\n{}.\n", command.get_name(), about(command));
+/// A command, or those below it.
+fn section(command: &Command, above: &str) -> String {
+    let path = format!("{above} {}", command.get_name());
+    if command.has_subcommands() {
+        let below = command.get_subcommands().filter(|c| c.get_name() != "help");
+        return below.map(|c| section(c, &path)).collect();
+    }
+    let mut out = format!("\n## {path}\n\n{}.\n", about(command));
     let aliases: Vec<String> = command.get_visible_aliases().map(|a| format!("`{a}`")).collect();
     if !aliases.is_empty() {
         out += &format!("Also spelt {}.\n", aliases.join(", "));
@@ -30,7 +36,7 @@ fn section(command: &Command) -> String {
     let words: Vec<String> = own.iter().filter(|a| a.is_positional()).map(|a| positional(a)).collect();
     let options = if own.iter().any(|a| !a.is_positional()) { " [OPTIONS]" } else { "" };
     let words = words.iter().map(|w| format!(" {w}")).collect::<String>();
-    out += &format!("\n    vswctl {}{words}{options}\n\n", command.get_name());
+    out += &format!("\n    {path}{words}{options}\n\n");
     own.iter().for_each(|a| out += &argument(a));
     out + &epilogue(command)
 }

@@ -58,6 +58,9 @@ fn of_bridge(bridge: &Bridge, known: bool) -> String {
         if known && port.state != "up" && !port.reason.is_empty() {
             out += &format!("    {}\n", port.reason);
         }
+        if let Some(qos) = &port.qos {
+            out += &format!("    {}\n", qos.line());
+        }
     }
     out
 }

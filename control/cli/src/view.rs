@@ -2,6 +2,7 @@
 //!
 //! Sizes in bytes, times in seconds. A number that is not known is null, a text that is not known is empty.
 
+use crate::qos::list::PortQos;
 use serde::Serialize;
 use vsw_api::v1::{self, PortState};
 use vsw_types::VlanSet;
@@ -41,6 +42,9 @@ pub(crate) struct Port {
     pub(crate) mtu: Option<u32>,
     pub(crate) queues: Option<u32>,
     pub(crate) offloads: Vec<String>,
+    /// Left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) qos: Option<PortQos>,
 }
 
 impl Switch {
@@ -89,6 +93,7 @@ impl Port {
             mtu: Some(s.mtu).filter(|mtu| *mtu != 0).or(p.mtu),
             queues: Some(s.queues).filter(|n| *n != 0).or(p.queues),
             offloads: s.offloads,
+            qos: p.qos.as_ref().map(PortQos::new),
         }
     }
 }

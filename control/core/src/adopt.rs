@@ -74,7 +74,8 @@ mod tests {
         assert!(e.contains("cannot be adopted"), "{e}");
 
         let bridges = vec![v1::Bridge { name: "br0".into(), ..Default::default() }];
-        std::fs::write(&copy, v1::Config { generation: 9, bridges }.encode_to_vec()).unwrap();
+        std::fs::write(&copy, v1::Config { generation: 9, bridges, ..Default::default() }.encode_to_vec())
+            .unwrap();
         let e = begin(&mut store, false).unwrap_err().to_string();
         assert!(e.contains("has applied generation 9; start `vswcontrold --adopt`"), "{e}");
         let config = begin(&mut store, true).unwrap();

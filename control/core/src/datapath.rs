@@ -81,6 +81,11 @@ impl Datapath {
         self.within(QUESTION, client.get_counters(request)).await
     }
 
+    pub async fn qos_stats(&self, request: v1::GetQosStatsRequest) -> Result<v1::QosStatsReply, Fault> {
+        let mut client = self.client.clone();
+        self.within(QUESTION, client.get_qos_stats(request)).await
+    }
+
     async fn within<T>(
         &self,
         limit: Duration,

@@ -5,9 +5,11 @@
 //! All functions are pure and free to call from any thread.
 
 mod port;
+mod qos;
 mod station;
 
 pub use port::{add_port, delete_port, set_port};
+pub use qos::{add_qos, delete_qos, set_qos};
 pub use station::{add_station, delete_station, flush_stations};
 
 use crate::Error;
@@ -23,11 +25,13 @@ pub struct Change {
     pub asked: String,
     /// The ports the request is about: it is in force when they are.
     pub about: Vec<String>,
+    /// What one should know of it, though it is fine.
+    pub notes: Vec<String>,
 }
 
 impl Change {
     fn new(config: v1::Config, asked: String) -> Self {
-        Self { draft: vsw_api::draft(config), asked, about: Vec::new() }
+        Self { draft: vsw_api::draft(config), asked, about: Vec::new(), notes: Vec::new() }
     }
     /// The request is fulfilled as things are.
     fn none(now: &Config, asked: String) -> Self {

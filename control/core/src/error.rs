@@ -25,6 +25,8 @@ pub enum Error {
     NoPort { bridge: String, port: String },
     #[error("port {port}: is in bridge {owner}, not in {bridge}; name that bridge")]
     NotHere { bridge: String, port: String, owner: String },
+    #[error("QoS profile {0}: does not exist; see `vswctl list-qos`")]
+    NoProfile(String),
     #[error("port {0}: does not exist; see `vswctl show`")]
     UnknownPort(String),
     #[error("station {mac}: is no static station of bridge {bridge}; see `vswctl show-macs {bridge}`")]
@@ -36,6 +38,17 @@ pub enum Error {
 
     #[error("bridge {0}: exists already; change it with `vswctl set-br {0}`")]
     BridgeExists(String),
+    #[error("QoS profile {0}: exists already; change it with `vswctl set-qos {0}`")]
+    ProfileExists(String),
+    #[error("QoS profile {0}: exists already, and says something else; change it with `vswctl set-qos {0}`")]
+    ProfileDiffers(String),
+    #[error(
+        "QoS profile {profile}: is used by {ports}; give them another first, or none with `vswctl set-port \
+             {first} --no-qos`"
+    )]
+    ProfileInUse { profile: String, ports: String, first: String },
+    #[error("port {0}: has a named profile or one of its own, not both; give only one")]
+    TwoProfiles(String),
     #[error("port {port}: is in bridge {bridge} already; change it with `vswctl set-port {bridge} {port}`")]
     PortExists { bridge: String, port: String },
     #[error(
@@ -71,19 +84,26 @@ impl Error {
     /// The gRPC code that the contract gives to this kind of refusal.
     pub fn code(&self) -> Code {
         match self {
-            Self::Missing(_) | Self::Violations(_) | Self::BadVlan { .. } => Code::InvalidArgument,
+            Self::Missing(_) | Self::Violations(_) | Self::BadVlan { .. } | Self::TwoProfiles(_) => {
+                Code::InvalidArgument
+            }
             Self::NoBridge(_)
             | Self::NoPort { .. }
             | Self::NotHere { .. }
             | Self::UnknownPort(_)
+            | Self::NoProfile(_)
             | Self::NoStation { .. }
             | Self::NoStationInVlan { .. } => Code::NotFound,
             Self::BridgeExists(_)
             | Self::PortExists { .. }
+            | Self::ProfileExists(_)
+            | Self::ProfileDiffers(_)
             | Self::PortElsewhere { .. }
             | Self::PortDiffers { .. }
             | Self::StationExists { .. } => Code::AlreadyExists,
-            Self::StationAmbiguous { .. } | Self::Refused(_) => Code::FailedPrecondition,
+            Self::StationAmbiguous { .. } | Self::Refused(_) | Self::ProfileInUse { .. } => {
+                Code::FailedPrecondition
+            }
             Self::Store(_) => Code::Internal,
         }
     }

@@ -53,7 +53,7 @@ impl Controller {
     where
         F: FnOnce(&Config) -> Result<Change, Error>,
     {
-        let (generation, about) = self.record(edit).await?;
+        let (generation, about, notes) = self.record(edit).await?;
         let wait = wait.unwrap_or_default();
         let pending = match wait.no_wait {
             true => Vec::new(),
@@ -62,26 +62,26 @@ impl Controller {
                 self.settled(generation, &about, Duration::from_millis(ms.into())).await
             }
         };
-        Ok(v1::ChangeReply { generation, pending })
+        Ok(v1::ChangeReply { generation, pending, notes })
     }
 
-    /// The generation that holds the change, durably, and the ports that the change is about.
-    async fn record<F>(&self, edit: F) -> Result<(u64, Vec<String>), Error>
+    /// The generation that holds the change, durably, the ports that the change is about, and notes on it.
+    async fn record<F>(&self, edit: F) -> Result<(u64, Vec<String>, Vec<String>), Error>
     where
         F: FnOnce(&Config) -> Result<Change, Error>,
     {
         let store = self.store.clone().lock_owned().await;
         let now = self.config();
-        let Change { mut draft, asked, about } = edit(&now)?;
+        let Change { mut draft, asked, about, notes } = edit(&now)?;
         draft.generation = now.generation().0 + 1;
         let next = Config::try_from(draft).map_err(Error::Violations)?;
-        if next.bridges().eq(now.bridges()) {
-            return Ok((now.generation().0, about));
+        if next.bridges().eq(now.bridges()) && next.profiles().eq(now.profiles()) {
+            return Ok((now.generation().0, about, notes));
         }
         self.ask(&now, &next).await?;
 
         let generation = self.commit(store, next, asked).await?;
-        Ok((generation, about))
+        Ok((generation, about, notes))
     }
 
     /// Records and publishes, and returns the generation. Not cancelled with the request: what is on disk is

@@ -163,7 +163,7 @@ async fn a_dataplane_from_the_future_is_overtaken() {
     let dir = TempDir::new().unwrap();
     let c = start(dir.path());
     add_br(&c, "br0").await.unwrap();
-    let applied = Config { generation: 40, bridges: vec![] };
+    let applied = Config { generation: 40, ..Default::default() };
     let dataplane = Fake::start(dir.path(), State { applied, ..Default::default() });
     eventually("it is overtaken", || dataplane.state.lock().unwrap().applied.generation == 41).await;
     assert_eq!(dataplane.state.lock().unwrap().applied.bridges.len(), 1);
@@ -175,8 +175,11 @@ async fn a_dataplane_from_the_future_is_overtaken() {
 #[tokio::test]
 async fn an_empty_store_empties_no_switch() {
     let dir = TempDir::new().unwrap();
-    let applied =
-        Config { generation: 40, bridges: vec![Bridge { name: "br0".into(), ..Default::default() }] };
+    let applied = Config {
+        generation: 40,
+        bridges: vec![Bridge { name: "br0".into(), ..Default::default() }],
+        ..Default::default()
+    };
     let dataplane = Fake::start(dir.path(), State { applied, ..Default::default() });
     let c = start(dir.path());
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -192,12 +195,15 @@ async fn hanging_up_does_not_split_store_and_memory() {
     for n in 0..30 {
         let name = format!("br{n}");
         let _ = tokio::time::timeout(Duration::from_micros(n * 200), add_br(&c, &name)).await;
-        // Whatever was under way comes to its end.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let copy = TempDir::new().unwrap();
-        let file = vsw_control::FILE;
-        std::fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
-        assert_eq!(Store::open(copy.path()).unwrap().1, *c.config(), "after {n}");
+        // Whatever was under way comes to its end, later where the disk is slow.
+        eventually(&format!("store and memory agree after {n}"), || {
+            let copy = TempDir::new().unwrap();
+            let file = vsw_control::FILE;
+            std::fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
+            Store::open(copy.path()).is_ok_and(|(_, recorded)| recorded == *c.config())
+        })
+        .await;
     }
     assert!(c.config().generation().0 > 0, "no change got through");
 }

@@ -20,6 +20,16 @@ impl Service {
         Self { controller }
     }
 
+    /// The port, if one is named.
+    fn exists(&self, port: Option<&str>) -> Result<(), Error> {
+        match port {
+            Some(port) if self.controller.config().port(port).is_none() => {
+                Err(Error::UnknownPort(port.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn change<F>(&self, wait: Option<Wait>, edit: F) -> Reply<ChangeReply>
     where
         F: FnOnce(&Config) -> Result<Change, Error>,
@@ -61,6 +71,19 @@ impl Control for Service {
     async fn delete_station(&self, request: Request<DeleteStationRequest>) -> Reply<ChangeReply> {
         let r = request.into_inner();
         self.change(r.wait, |now| edit::delete_station(now, r)).await
+    }
+
+    async fn add_qos(&self, request: Request<AddQosRequest>) -> Reply<ChangeReply> {
+        let r = request.into_inner();
+        self.change(r.wait, |now| edit::add_qos(now, r)).await
+    }
+    async fn set_qos(&self, request: Request<SetQosRequest>) -> Reply<ChangeReply> {
+        let r = request.into_inner();
+        self.change(r.wait, |now| edit::set_qos(now, r)).await
+    }
+    async fn delete_qos(&self, request: Request<DeleteQosRequest>) -> Reply<ChangeReply> {
+        let r = request.into_inner();
+        self.change(r.wait, |now| edit::delete_qos(now, r)).await
     }
 
     async fn flush_macs(&self, request: Request<FlushMacsRequest>) -> Reply<FlushMacsReply> {
@@ -106,12 +129,14 @@ impl Control for Service {
 
     async fn get_counters(&self, request: Request<GetCountersRequest>) -> Reply<CountersReply> {
         let r = request.into_inner();
-        if let Some(port) = &r.port
-            && self.controller.config().port(port).is_none()
-        {
-            return Err(Error::UnknownPort(port.clone()).into());
-        }
+        self.exists(r.port.as_deref())?;
         Ok(Response::new(self.controller.datapath().counters(r).await?))
+    }
+
+    async fn get_qos_stats(&self, request: Request<GetQosStatsRequest>) -> Reply<QosStatsReply> {
+        let r = request.into_inner();
+        self.exists(r.port.as_deref())?;
+        Ok(Response::new(self.controller.datapath().qos_stats(r).await?))
     }
 
     async fn get_version(&self, _: Request<GetVersionRequest>) -> Reply<GetVersionReply> {

@@ -307,7 +307,7 @@ fn every_command_explains_itself() {
     let reference = host.ctl("reference");
     assert_eq!(reference.status, 0);
     let commands: Vec<&str> = reference.stdout.lines().filter_map(|l| l.strip_prefix("## vswctl ")).collect();
-    assert_eq!(commands.len(), 18, "{commands:?}");
+    assert_eq!(commands.len(), 23, "{commands:?}");
     for command in &commands {
         let help = host.ctl(&format!("{command} --help"));
         assert_eq!(help.status, 0);

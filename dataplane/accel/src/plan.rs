@@ -26,12 +26,13 @@ pub(crate) struct Member {
 }
 
 impl Plan {
-    /// Those ports whose frames without a tag are of the VLAN whose frames leave without one, and which may
-    /// send to all members.
+    /// Those ports whose frames without a tag are of the VLAN whose frames leave without one, which may send
+    /// to all members, and whose frames nobody meters or queues.
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut plan = Self::default();
-        for (index, port) in snapshot.ports() {
-            let Some(vlan) = port.pvid.filter(|v| port.bare == Some(*v) && !port.isolated) else { continue };
+        let ports = snapshot.ports().filter(|(_, port)| !port.isolated && !port.has_qos());
+        for (index, port) in ports {
+            let Some(vlan) = port.pvid.filter(|v| port.bare == Some(*v)) else { continue };
             let fdb = snapshot.bridge(port).fdb.clone();
             if plan.tables.iter().all(|t| !Arc::ptr_eq(t, &fdb)) {
                 plan.tables.push(fdb.clone());
@@ -89,7 +90,7 @@ mod tests {
         let second = vec![port("p6", Some(10), None, false)];
         let bridge = |name: &str, ports| DraftBridge { name: name.into(), ports, ..Default::default() };
         let bridges = vec![bridge("br0", first), bridge("br1", second)];
-        let config = Config::try_from(Draft { generation: 1, bridges }).unwrap();
+        let config = Config::try_from(Draft { generation: 1, bridges, ..Default::default() }).unwrap();
         let slot = |n: &vsw_types::Name| n.as_str()[1..].parse().ok().map(PortIdx);
         Snapshot::compile(&config, slot, |_| Arc::new(Fdb::new(16, 300, 0, Arc::default())))
     }

@@ -63,7 +63,7 @@ mod tests {
         let cache = Cache::new(&dir);
         assert_eq!(cache.load(), Ok(None));
         let bridges = vec![DraftBridge { name: "br0".into(), ..Default::default() }];
-        let config = Config::try_from(Draft { generation: 7, bridges }).unwrap();
+        let config = Config::try_from(Draft { generation: 7, bridges, ..Default::default() }).unwrap();
         cache.save(&config).unwrap();
         assert_eq!(cache.load(), Ok(Some(config)));
         std::fs::write(dir.join("datapath.config"), [0xff; 9]).unwrap();

@@ -18,6 +18,7 @@ mod fdbs;
 mod mailbox;
 mod managed;
 mod message;
+mod qos;
 mod service;
 mod status;
 mod switch;

@@ -14,6 +14,7 @@ pub(crate) enum Message {
     Flush(Scope, oneshot::Sender<Result<u64, Refused>>),
     Macs(Scope, oneshot::Sender<Result<Vec<v1::Mac>, Refused>>),
     Counters(Option<String>, oneshot::Sender<Vec<v1::PortCounters>>),
+    QosStats(Option<String>, oneshot::Sender<Vec<v1::PortQosStats>>),
     /// A link of the host changed.
     LinksChanged,
     /// A port changed by itself.

@@ -109,4 +109,13 @@ impl Datapath for Service {
         let ports = self.ask(|reply| Message::Counters(port, reply)).await?;
         Ok(Response::new(v1::CountersReply { ports }))
     }
+
+    async fn get_qos_stats(
+        &self,
+        request: Request<v1::GetQosStatsRequest>,
+    ) -> Result<Response<v1::QosStatsReply>, Status> {
+        let port = request.into_inner().port;
+        let ports = self.ask(|reply| Message::QosStats(port, reply)).await?;
+        Ok(Response::new(v1::QosStatsReply { ports }))
+    }
 }

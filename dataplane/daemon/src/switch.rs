@@ -11,7 +11,7 @@ use crate::drivers::Drivers;
 use crate::fdbs::Fdbs;
 use crate::managed::{Managed, State};
 use crate::message::{Message, Refused, Scope};
-use crate::status;
+use crate::{qos, status};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -106,6 +106,7 @@ impl Switch {
             Message::Flush(scope, reply) => drop(reply.send(self.flush(&scope))),
             Message::Macs(scope, reply) => drop(reply.send(status::macs(self, &scope))),
             Message::Counters(port, reply) => drop(reply.send(status::counters(self, port.as_deref()))),
+            Message::QosStats(port, reply) => drop(reply.send(qos::stats(self, port.as_deref()))),
             Message::LinksChanged => {
                 self.look_after_ports();
                 self.ports.values_mut().for_each(Managed::prompt);

@@ -11,6 +11,8 @@ pub struct Attach {
     pub caps: PortCaps,
     /// Bytes of L3 payload; longer frames do not leave by this port.
     pub mtu: u32,
+    /// The worker that sends by it when what is sent has to wait: one that has a queue.
+    pub home: usize,
     /// The queue that this worker owns from now on, or else the worker that has one.
     pub via: Via,
 }

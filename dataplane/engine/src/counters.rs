@@ -1,17 +1,18 @@
 //! Counting without sharing: a worker adds to plain numbers that it owns, and publishes them at the edge
 //! of a pass.
 //!
-//! What must add up, whenever no frame is inside the switch (a test holds it):
+//! What must add up, whenever no frame is inside the switch but those that wait in a shaped port's queues (a
+//! test holds it):
 //!
 //! * for each port: `rx_packets == forwarded + the sum of its rx drops`
-//! * over all ports: `forwarded + copies + segmented == tx_packets + the sum of tx drops`
+//! * over all ports: `forwarded + copies + segmented == tx_packets + queued + the sum of tx drops`
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vsw_types::{Direction, DropReason, MAX_PORTS, PortIdx};
 
 const REASONS: usize = DropReason::COUNT;
-const FIELDS: usize = 10 + 2 * REASONS;
+const FIELDS: usize = 11 + 2 * REASONS;
 
 /// What is counted besides drops. Names as in [`PortCounters`]' methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub(crate) enum Field {
     Forwarded,
     Copies,
     Segmented,
+    Queued,
     MacsMoved,
     MacsEvicted,
     MacsRefused,
@@ -65,6 +67,10 @@ impl PortCounters {
     /// Frames that came of cutting larger ones in software, less the larger ones.
     pub fn segmented(&self) -> u64 {
         self.0[Field::Segmented as usize]
+    }
+    /// Frames that wait in the queues of a shaped port now.
+    pub fn queued(&self) -> u64 {
+        self.0[Field::Queued as usize]
     }
     /// Stations that moved to this port.
     pub fn macs_moved(&self) -> u64 {
@@ -137,6 +143,13 @@ impl Counters {
     pub(crate) fn add(&mut self, port: PortIdx, field: Field, n: u64) {
         if let Some(c) = self.touch(port) {
             c.0[field as usize] += n;
+        }
+    }
+
+    /// For a number that also goes down.
+    pub(crate) fn set(&mut self, port: PortIdx, field: Field, n: u64) {
+        if let Some(c) = self.touch(port) {
+            c.0[field as usize] = n;
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use vsw_mem::FramePool;
 use vsw_port::{PortCaps, PortQueue};
 use vsw_switch::Snapshot;
-use vsw_types::{Now, PortIdx};
+use vsw_types::{Now, PortIdx, QosStats};
 
 /// Time a worker has to finish its pass.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -164,23 +164,25 @@ impl Engine {
         self.next_home = (home + owns.max(1)) % count;
         let mut told: Vec<(usize, Attach)> = Vec::new();
         for (i, queue) in queues.into_iter().enumerate() {
-            told.push(((home + i) % count, Attach { port, caps, mtu, via: Via::Queue(queue) }));
+            told.push(((home + i) % count, Attach { port, caps, mtu, home, via: Via::Queue(queue) }));
         }
         for other in (0..count).filter(|w| owns == 0 || (w + count - home) % count >= owns) {
             let via = if owns == 0 { Via::Engine } else { Via::Worker(home) };
-            told.push((other, Attach { port, caps, mtu, via }));
+            told.push((other, Attach { port, caps, mtu, home, via }));
         }
         told
     }
 
-    /// Makes workers forward by this snapshot, and waits until none works under an older one.
+    /// Makes workers forward by this snapshot, and waits until none works under an older one. Meters and
+    /// queues of ports that stay go on.
     ///
     /// # Errors
     /// When a worker does not answer.
-    pub fn publish(&mut self, snapshot: Snapshot) -> Result<(), Stuck> {
+    pub fn publish(&mut self, mut snapshot: Snapshot) -> Result<(), Stuck> {
         // A port that only some workers know yet would lose what the others send to it.
         self.sync()?;
         self.epoch += 1;
+        snapshot.inherit(&self.config.load().snapshot);
         let old = self.config.swap(Arc::new(Published { epoch: self.epoch, snapshot }));
         self.settle()?;
         // Freed here, where it may take its time, and not by a worker.
@@ -253,6 +255,11 @@ impl Engine {
         let mut sum = PortCounters::default();
         self.workers.iter().for_each(|w| sum.add(&w.bank.read(port)));
         sum
+    }
+
+    /// What quality of service did at a port, for those that the snapshot in force names.
+    pub fn qos_stats(&self, port: PortIdx) -> Option<QosStats> {
+        Some(self.config.load().snapshot.port(port)?.qos_stats())
     }
 }
 

@@ -1,13 +1,18 @@
 //! Does to a frame what the verdict says. The only place that changes a frame's headers.
 
 use crate::counters::{Counters, Field};
+use crate::mark;
 use crate::offload;
-use crate::outbox::{Outbox, Pushed, Way, discard};
+use crate::outbox::{Outbox, Pushed, Way};
+use crate::slot::discard;
 use vsw_mem::Frame;
 use vsw_port::Io;
 use vsw_switch::egress::egress;
-use vsw_switch::{Action, Class, FlowKey, Ingress, Learned, PortTable, Retag, Snapshot, Verdict};
-use vsw_types::{Direction::Rx, Direction::Tx, DropReason, PortIdx};
+use vsw_switch::qos::{Treatment, Trust};
+use vsw_switch::{
+    Action, Class, Effects, FlowKey, Ingress, Learned, PortTable, Retag, Snapshot, Verdict, decide_guarded,
+};
+use vsw_types::{Direction::Rx, Direction::Tx, DropReason, Now, PortIdx};
 use vsw_wire::{eth, vlan};
 
 /// Patch ports that a frame may cross: more are a loop of bridges.
@@ -41,6 +46,23 @@ impl Exec<'_> {
         }
     }
 
+    /// Decides for one frame and does it, whatever kind of port it came in by.
+    #[inline(never)]
+    pub(crate) fn decide_and_run(&mut self, mut frame: Frame, ingress: &Ingress<'_>, now: Now) {
+        let key = match key_of(ingress.index, &frame) {
+            Ok(key) => key,
+            Err(reason) => return self.drop_rx(frame, ingress.index, reason),
+        };
+        let size = offload::wire_size(&frame);
+        let (verdict, treatment) = decide_guarded(&key, size, ingress, now, Effects::Allow);
+        if let (Treatment::Remark(precedence), Some(guard)) = (treatment, &ingress.port.guard)
+            && mark::set_precedence(frame.bytes_mut(), precedence)
+        {
+            guard.note_remarked(size.packets);
+        }
+        self.run(frame, &key, &verdict, ingress);
+    }
+
     /// Counts a frame that died before a port to leave by was found.
     #[cold]
     pub(crate) fn drop_rx(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
@@ -63,7 +85,7 @@ impl Exec<'_> {
     fn unicast(&mut self, frame: Frame, key: &FlowKey, class: &Class, port: PortIdx) {
         self.forwarded += 1;
         match self.way(&frame, key, class, port) {
-            Ok((way, retag)) => self.output(frame, port, way, retag),
+            Ok((way, retag)) => self.output(frame, key.in_port, class, port, way, retag),
             Err(reason) => discard(frame, port, reason, self.io, self.counters),
         }
     }
@@ -88,7 +110,7 @@ impl Exec<'_> {
                 Ok((way, retag)) => {
                     if let Some((port, way, retag)) = held.replace((port, way, retag)) {
                         match self.io.frames.copy(&frame) {
-                            Some(twin) => self.output(twin, port, way, retag),
+                            Some(twin) => self.output(twin, key.in_port, &class, port, way, retag),
                             None => self.counters.drops(port, Tx, DropReason::NoFrame, 1),
                         }
                     }
@@ -101,7 +123,7 @@ impl Exec<'_> {
         self.forwarded += 1;
         self.counters.add(key.in_port, Field::Copies, targets - 1);
         match held {
-            Some((port, way, retag)) => self.output(frame, port, way, retag),
+            Some((port, way, retag)) => self.output(frame, key.in_port, &class, port, way, retag),
             None => self.io.frames.recycle(frame), // every copy's end was counted
         }
     }
@@ -128,15 +150,38 @@ impl Exec<'_> {
     }
 
     #[inline(always)]
-    fn output(&mut self, mut frame: Frame, port: PortIdx, way: Way, retag: Retag) {
+    fn output(
+        &mut self,
+        mut frame: Frame,
+        from: PortIdx,
+        class: &Class,
+        port: PortIdx,
+        way: Way,
+        retag: Retag,
+    ) {
         if retag != Retag::Keep
             && let Err(reason) = apply(&mut frame, retag)
         {
             return discard(frame, port, reason, self.io, self.counters);
         }
-        if let Pushed::Patch(frame) = self.out.push(port, way, frame, self.io, self.counters) {
-            self.cross(frame, port);
+        if let Pushed::Aside(frame) = self.out.push(port, way, frame, self.io, self.counters) {
+            // By value, and no more than it needs: what must outlive `push` costs all other frames.
+            self.aside(frame, from, *class, port);
         }
+    }
+
+    /// Out by a patch port, or into the queues of a shaped one: then in the class that the frame belongs to,
+    /// and with the marks of the class.
+    #[inline(never)]
+    fn aside(&mut self, mut frame: Frame, from: PortIdx, class: Class, port: PortIdx) {
+        if !self.out.is_shaped(port) {
+            return self.cross(frame, port);
+        }
+        if let Some(shaping) = self.snap.port(port).and_then(|p| p.shaping.as_ref()) {
+            let trust = self.snap.port(from).map_or(Trust::Both, |p| p.trust);
+            mark::classify(&mut frame, shaping, &class, trust);
+        }
+        self.out.enqueue(port, frame, self.io, self.counters);
     }
 
     /// Out by a patch port, in at its other end.
@@ -176,4 +221,14 @@ fn apply(frame: &mut Frame, retag: Retag) -> Result<(), DropReason> {
         frame.set_offload(shifted);
     }
     Ok(())
+}
+
+/// What is decided by, if the frame and its metadata make sense.
+#[inline(always)]
+pub(crate) fn key_of(port: PortIdx, frame: &Frame) -> Result<FlowKey, DropReason> {
+    let key = FlowKey::extract(port, frame.bytes())?;
+    if frame.has_offload() && !offload::spares_tags(frame.offload(), key) {
+        return Err(DropReason::BadOffload);
+    }
+    Ok(key)
 }

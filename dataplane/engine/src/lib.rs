@@ -8,6 +8,9 @@
 //!                                              └──── mesh ────▶ another worker's outbox
 //! ```
 //!
+//! At a shaped port a scheduler stands between outbox and `send` (`shaper`), and a wheel says when to look
+//! at it again.
+//!
 //! Thread-safety: a worker belongs to one thread. Between threads there are the snapshot (swapped), the
 //! forwarding tables (atomics), the mesh (one-writer rings), the counters (published copies) and a mailbox
 //! of commands per worker.
@@ -17,10 +20,13 @@ mod command;
 pub mod counters;
 mod engine;
 mod exec;
+mod mark;
 mod mesh;
 pub mod offload;
 mod outbox;
 mod readiness;
+mod shaper;
+mod slot;
 mod thread;
 mod worker;
 

@@ -82,6 +82,15 @@ impl Mesh {
         all
     }
 
+    pub(crate) fn me(&self) -> usize {
+        self.me
+    }
+
+    /// All, oneself included.
+    pub(crate) fn workers(&self) -> usize {
+        self.to.len()
+    }
+
     /// Hands a frame over: with the next [`Mesh::flush`], or at once if a batch is full.
     ///
     /// # Errors

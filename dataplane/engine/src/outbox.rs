@@ -1,46 +1,42 @@
 //! Frames on their way out, gathered by port.
 //!
 //! A port is reached through a queue of this worker, through another worker, or not at all (a patch port,
-//! which `exec` turns into another port's input). What the egress device cannot do is done to a frame
-//! here, as late as possible and once.
+//! which `exec` turns into another port's input). A shaped port is reached through its home, whoever else
+//! has queues of it; `exec` gives its frames a class first. Which ports are shaped a worker sees when it
+//! first works under a snapshot.
 
-use crate::command::{Event, Via};
-use crate::counters::{Counters, Field};
+use crate::command::{Attach, Event, Via};
+use crate::counters::Counters;
 use crate::mesh::{Mesh, Parcel};
-use crate::offload;
+use crate::shaper::{Budget, Desk};
+use crate::slot::{Slot, discard};
 use std::sync::mpsc;
-use vsw_mem::{Batch, Frame};
-use vsw_port::{Io, PortCaps, PortError, PortQueue};
-use vsw_types::{Direction::Rx, Direction::Tx, DropReason, PortIdx};
+use vsw_mem::{Frame, PoolSize};
+use vsw_port::{Io, PortCaps};
+use vsw_qos::Wheel;
+use vsw_switch::Snapshot;
+use vsw_types::{DropReason, Now, PortIdx};
 
 /// Frames taken over from other workers in one pass, at most.
 pub(crate) const ARRIVE: usize = 4 * vsw_mem::BATCH;
-
-/// A queue that this worker owns, and what is about to leave by it.
-pub(crate) struct Slot {
-    pub(crate) port: PortIdx,
-    pub(crate) queue: Box<dyn PortQueue>,
-    pub(crate) caps: PortCaps,
-    pending: Batch,
-    /// Bytes of what is pending.
-    bytes: u64,
-    /// Whether all of it is plain: what any device sends as it is.
-    plain: bool,
-    /// Is among those with something pending.
-    waits: bool,
-    /// Is among those to be flushed.
-    touched: bool,
-    /// Stopped working; waits for housekeeping to take it away.
-    pub(crate) broken: bool,
-    /// Why, until housekeeping was told.
-    news: Option<String>,
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Route {
     Slot(u16),
     Worker(u16),
     Engine,
+    /// To wait in the queues of a slot here.
+    ShapedHere(u16),
+    /// To wait at the home of the port.
+    ShapedThere(u16),
+}
+
+/// How a port was attached.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    route: Route,
+    /// The worker that sends by it while it is shaped.
+    home: u16,
 }
 
 /// How this worker reaches a port.
@@ -55,14 +51,17 @@ pub(crate) struct Way {
 #[derive(Debug)]
 pub(crate) enum Pushed {
     Taken,
-    /// The port is a patch port: the frame is to come in at its other end.
-    Patch(Frame),
+    /// It goes another way: if the port is shaped ([`Outbox::is_shaped`]), into its queues, with a class and
+    /// by [`Outbox::enqueue`]; else the port is a patch port, and the frame is to come in at its other end.
+    Aside(Frame),
 }
 
 pub(crate) struct Outbox {
     pub(crate) slots: Vec<Option<Slot>>,
     /// By port.
     ways: Vec<Option<Way>>,
+    /// By port, as the ways.
+    origins: Vec<Option<Origin>>,
     pub(crate) mesh: Mesh,
     /// What other workers handed over, while it is put on its way.
     arrived: Vec<Parcel>,
@@ -70,49 +69,49 @@ pub(crate) struct Outbox {
     waiting: Vec<u16>,
     /// Slots that sent or received in this pass: to be flushed.
     touched: Vec<u16>,
+    /// When shaped slots have something to send.
+    wheel: Wheel,
+    /// Slots that are shaped.
+    shaped: usize,
+    budget: Budget,
+    /// The time of this pass.
+    now: Now,
     events: mpsc::Sender<Event>,
 }
 
 impl Outbox {
-    pub(crate) fn new(mesh: Mesh, events: mpsc::Sender<Event>) -> Self {
-        let arrived = Vec::with_capacity(ARRIVE);
+    pub(crate) fn new(mesh: Mesh, pool: PoolSize, events: mpsc::Sender<Event>) -> Self {
         Self {
             slots: Vec::new(),
             ways: Vec::new(),
+            origins: Vec::new(),
+            budget: Budget::new(pool, mesh.workers()),
             mesh,
-            arrived,
+            arrived: Vec::with_capacity(ARRIVE),
             waiting: Vec::new(),
             touched: Vec::new(),
+            wheel: Wheel::default(),
+            shaped: 0,
+            now: Now::default(),
             events,
         }
     }
 
     /// A port to send to. Returns the slot of its queue, if it has one here.
-    pub(crate) fn add(&mut self, port: PortIdx, caps: PortCaps, mtu: u32, via: Via) -> Option<u16> {
+    pub(crate) fn add(&mut self, attach: Attach) -> Option<u16> {
+        let Attach { port, caps, mtu, home, via } = attach;
         let mut slot = None;
         let route = match via {
             Via::Worker(w) => Route::Worker(w as u16),
             Via::Engine => Route::Engine,
             Via::Queue(queue) => {
-                let new = Slot {
-                    port,
-                    queue,
-                    caps,
-                    pending: Batch::new(),
-                    bytes: 0,
-                    plain: true,
-                    waits: false,
-                    touched: false,
-                    broken: false,
-                    news: None,
-                };
                 let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
                 if free == self.slots.len() {
                     self.slots.push(None);
                     self.waiting.reserve(self.slots.len());
                     self.touched.reserve(self.slots.len());
                 }
-                self.slots[free] = Some(new);
+                self.slots[free] = Some(Slot::new(port, queue, caps));
                 self.touch(free as u16);
                 slot = Some(free as u16);
                 Route::Slot(free as u16)
@@ -121,10 +120,12 @@ impl Outbox {
         let at = port.0 as usize;
         if self.ways.len() <= at {
             self.ways.resize(at + 1, None);
+            self.origins.resize(at + 1, None);
         }
         // A worker that has several queues of one port sends by the first.
         if self.ways[at].is_none() {
             self.ways[at] = Some(Way { route, mtu });
+            self.origins[at] = Some(Origin { route, home: home as u16 });
         }
         slot
     }
@@ -140,10 +141,65 @@ impl Outbox {
         self.slots.iter_mut().flatten().filter(|s| s.port == port).for_each(|s| s.caps = caps);
     }
 
+    /// Begins a pass.
+    pub(crate) fn begin(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Has ports wait as the snapshot says, or not at all.
+    #[cold]
+    pub(crate) fn adopt(&mut self, snapshot: &Snapshot, io: &mut Io, counters: &mut Counters) {
+        let Self { slots, ways, origins, wheel, shaped, budget, now, mesh, waiting, .. } = self;
+        wheel.reserve(slots.len());
+        let mut desk = Desk { now: *now, budget, io, counters };
+        for (port, (way, origin)) in ways.iter_mut().zip(origins).enumerate() {
+            let (Some(way), Some(origin)) = (way, origin) else { continue };
+            let shaping = snapshot.port(PortIdx(port as u16)).and_then(|p| p.shaping.as_ref());
+            way.route = match (origin.route, shaping) {
+                (Route::Slot(at), Some(_)) if origin.home as usize == mesh.me() => Route::ShapedHere(at),
+                (Route::Engine, _) | (_, None) => origin.route,
+                _ => Route::ShapedThere(origin.home),
+            };
+            let Route::Slot(at) = origin.route else { continue };
+            let Some(Some(slot)) = slots.get_mut(at as usize) else { continue };
+            let was = slot.is_shaped();
+            match (way.route, shaping) {
+                (Route::ShapedHere(_), Some(shaping)) => slot.shape(shaping, &mut desk),
+                _ => slot.unshape(&mut desk),
+            }
+            *shaped = *shaped + usize::from(slot.is_shaped()) - usize::from(was);
+            // Under the new settings something may leave that waited, or all of it must.
+            if (was || slot.is_shaped()) && !std::mem::replace(&mut slot.waits, true) {
+                waiting.push(at);
+            }
+            if was && !slot.is_shaped() {
+                wheel.unset(at);
+            }
+        }
+    }
+
+    /// Drops what waits for a port that is about to go.
+    pub(crate) fn clear(&mut self, port: PortIdx, io: &mut Io, counters: &mut Counters) {
+        let mut desk = Desk { now: self.now, budget: &mut self.budget, io, counters };
+        for (at, slot) in (0..).zip(&mut self.slots) {
+            if let Some(slot) = slot.as_mut().filter(|s| s.port == port && s.is_shaped()) {
+                slot.clear(&mut desk);
+                self.shaped -= 1;
+                self.wheel.unset(at);
+            }
+        }
+    }
+
+    /// When something that waits may leave; `None`: nothing waits.
+    pub(crate) fn due(&self) -> Option<Now> {
+        if self.shaped == 0 { None } else { self.wheel.next() }
+    }
+
     /// Forgets the port; its slots here are given back, with what was pending still in them.
     pub(crate) fn remove(&mut self, port: PortIdx) -> impl Iterator<Item = (u16, Slot)> {
         if let Some(way) = self.ways.get_mut(port.0 as usize) {
             *way = None;
+            self.origins[port.0 as usize] = None;
         }
         let slots = self.slots.iter_mut().enumerate();
         slots
@@ -183,24 +239,44 @@ impl Outbox {
                     discard(frame, port, DropReason::PortGone, io, counters);
                     return Pushed::Taken;
                 };
-                if slot.pending.is_full() {
-                    slot.transmit(io, counters);
-                }
                 if !std::mem::replace(&mut slot.waits, true) {
                     self.waiting.push(at);
                 }
-                slot.bytes += frame.len() as u64;
-                slot.plain &= frame.is_plain();
-                slot.pending.push(frame);
+                slot.push(frame, io, counters);
             }
             Route::Worker(w) => {
                 if let Err(frame) = self.mesh.push(w as usize, port, frame) {
                     discard(frame, port, DropReason::MeshFull, io, counters);
                 }
             }
-            Route::Engine => return Pushed::Patch(frame),
+            Route::Engine | Route::ShapedHere(_) | Route::ShapedThere(_) => return Pushed::Aside(frame),
         }
         Pushed::Taken
+    }
+
+    pub(crate) fn is_shaped(&self, port: PortIdx) -> bool {
+        matches!(self.way(port), Some(Way { route: Route::ShapedHere(_) | Route::ShapedThere(_), .. }))
+    }
+
+    /// Has a frame wait at a shaped port, in the class that it says.
+    pub(crate) fn enqueue(&mut self, port: PortIdx, frame: Frame, io: &mut Io, counters: &mut Counters) {
+        match self.way(port).map(|way| way.route) {
+            Some(Route::ShapedHere(at)) => {
+                let Some(Some(slot)) = self.slots.get_mut(at as usize) else {
+                    return discard(frame, port, DropReason::PortGone, io, counters);
+                };
+                if !std::mem::replace(&mut slot.waits, true) {
+                    self.waiting.push(at);
+                }
+                slot.enqueue(frame, &mut Desk { now: self.now, budget: &mut self.budget, io, counters });
+            }
+            Some(Route::ShapedThere(home)) => {
+                if let Err(frame) = self.mesh.push(home as usize, port, frame) {
+                    discard(frame, port, DropReason::MeshFull, io, counters);
+                }
+            }
+            _ => discard(frame, port, DropReason::PortGone, io, counters),
+        }
     }
 
     /// Takes over frames from other workers, at most so many; returns how many.
@@ -213,9 +289,10 @@ impl Outbox {
                 discard(frame, port, DropReason::PortGone, io, counters);
                 continue;
             };
-            // Nobody hands over frames for a patch port; one whose slot became a patch port's is late.
-            if let Pushed::Patch(frame) = self.push(port, way, frame, io, counters) {
-                discard(frame, port, DropReason::PortGone, io, counters);
+            // It has its class from who handed it over. Nobody hands over frames for a patch port; one whose slot
+            // became a patch port's is late.
+            if let Pushed::Aside(frame) = self.push(port, way, frame, io, counters) {
+                self.enqueue(port, frame, io, counters);
             }
         }
         self.arrived = arrived;
@@ -224,10 +301,21 @@ impl Outbox {
 
     /// Sends everything, and lets the devices know.
     pub(crate) fn flush(&mut self, io: &mut Io, counters: &mut Counters) {
+        if self.shaped > 0 {
+            self.wake();
+        }
         while let Some(at) = self.waiting.pop() {
             if let Some(slot) = &mut self.slots[at as usize] {
                 slot.waits = false;
-                slot.transmit(io, counters);
+                if slot.is_shaped() {
+                    let mut desk = Desk { now: self.now, budget: &mut self.budget, io, counters };
+                    match slot.serve(&mut desk) {
+                        Some(next) => self.wheel.set(at, next),
+                        None => self.wheel.unset(at),
+                    }
+                } else {
+                    slot.transmit(io, counters);
+                }
                 self.touch(at);
             }
         }
@@ -243,100 +331,15 @@ impl Outbox {
         }
         self.mesh.flush(|port, frame| discard(frame, port, DropReason::MeshFull, io, counters));
     }
-}
 
-impl Slot {
-    /// Nothing is asked of the queue any more; housekeeping is told at the end of the pass.
-    pub(crate) fn fail(&mut self, e: &PortError) {
-        self.broken = true;
-        self.news = Some(e.to_string());
-    }
-
-    /// Sends what is pending. What does not fit is dropped: the only overload drop.
-    fn transmit(&mut self, io: &mut Io, counters: &mut Counters) {
-        let plain = std::mem::replace(&mut self.plain, true);
-        if !plain && !self.pending.iter().all(|f| offload::can(self.caps, f)) {
-            self.finish(io, counters);
-        }
-        self.send(io, counters);
-    }
-
-    /// Does what the device cannot, where some frame wants more than that. Sends all but the last of what
-    /// comes of it.
-    #[cold]
-    fn finish(&mut self, io: &mut Io, counters: &mut Counters) {
-        let (port, caps) = (self.port, self.caps);
-        self.bytes = 0;
-        for frame in std::mem::take(&mut self.pending) {
-            let mut pieces = 0;
-            let mut ready = |piece: Frame, io: &mut Io| {
-                if self.pending.is_full() {
-                    self.send(io, counters);
-                }
-                self.bytes += piece.len() as u64;
-                self.pending.push(piece);
-                pieces += 1;
-            };
-            if offload::can(caps, &frame) {
-                ready(frame, io);
-            } else if let Err(reason) = offload::finish(frame, caps, io, &mut ready) {
-                counters.drops(port, Tx, reason, 1);
-                pieces += 1;
-            }
-            counters.add(port, Field::Segmented, pieces - 1);
-        }
-    }
-
-    fn send(&mut self, io: &mut Io, counters: &mut Counters) {
-        let (mut frames, mut bytes) = (self.pending.len() as u64, std::mem::take(&mut self.bytes));
-        if frames == 0 {
-            return;
-        }
-        let mut refused = DropReason::PortGone;
-        if !self.broken {
-            refused = DropReason::TxFull;
-            let mut result = self.queue.send(&mut self.pending, io);
-            if result.is_ok() && !self.pending.is_empty() {
-                // Full: take back what the device has finished with, and try once more.
-                frames -= self.tally(io, counters);
-                self.flush(io, counters);
-                result = self.queue.send(&mut self.pending, io);
-            }
-            if let Err(e) = result {
-                self.fail(&e);
-                refused = DropReason::PortGone;
-            }
-        }
-        for frame in self.pending.drain(..) {
-            frames -= 1;
-            bytes -= frame.len() as u64;
-            discard(frame, self.port, refused, io, counters);
-        }
-        frames -= self.tally(io, counters);
-        counters.add(self.port, Field::TxPackets, frames);
-        counters.add(self.port, Field::TxBytes, bytes);
-    }
-
-    fn flush(&mut self, io: &mut Io, counters: &mut Counters) {
-        if !self.broken {
-            self.queue.flush(io);
-            // What a device finds out late (a kernel queue that overflowed) was not sent or received.
-            if let Some(tally) = io.take_tally() {
-                let lost = counters.tally(self.port, Rx, &tally);
-                counters.add(self.port, Field::RxPackets, lost);
+    /// Has those slots served whose moment has come.
+    fn wake(&mut self) {
+        while let Some(at) = self.wheel.pop(self.now) {
+            if let Some(Some(slot)) = self.slots.get_mut(at as usize)
+                && !std::mem::replace(&mut slot.waits, true)
+            {
+                self.waiting.push(at);
             }
         }
     }
-
-    /// Counts what the device refused for the frames' own sake, and tells how many.
-    fn tally(&self, io: &mut Io, counters: &mut Counters) -> u64 {
-        io.take_tally().map_or(0, |tally| counters.tally(self.port, Tx, &tally))
-    }
-}
-
-/// Counts a frame that does not leave by a port, and frees it.
-#[cold]
-pub(crate) fn discard(frame: Frame, port: PortIdx, reason: DropReason, io: &mut Io, counters: &mut Counters) {
-    io.frames.recycle(frame);
-    counters.drops(port, Tx, reason, 1);
 }

@@ -107,15 +107,16 @@ impl Readiness {
         self.active.is_empty()
     }
 
-    /// Looks at the watched descriptors; waits for one if told to. Returns whether the doorbell rang.
-    pub(crate) fn wait(&mut self, block: bool) -> bool {
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    /// Looks at the watched descriptors; waits for one, for so many nanoseconds or (`None`) for ever. Returns
+    /// whether the doorbell rang.
+    pub(crate) fn wait(&mut self, nanos: Option<u64>) -> bool {
+        let most = nanos.map(|n| rustix::event::Timespec {
+            tv_sec: (n / 1_000_000_000) as i64,
+            tv_nsec: (n % 1_000_000_000) as i64,
+        });
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];
         // An interrupted wait is a wait that ended.
-        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, if block { None } else { Some(&now) })
-        else {
-            return false;
-        };
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, most.as_ref()) else { return false };
         let mut rang = false;
         for event in events {
             let token = event.data.u64();

@@ -3,11 +3,11 @@
 
 use crate::command::{Attach, Command, Event};
 use crate::counters::{CounterBank, Counters, Field};
-use crate::exec::Exec;
+use crate::exec::{Exec, key_of};
 use crate::mesh::Mesh;
-use crate::offload;
-use crate::outbox::{ARRIVE, Outbox, Slot};
+use crate::outbox::{ARRIVE, Outbox};
 use crate::readiness::Readiness;
+use crate::slot::Slot;
 use crate::thread::Doorbell;
 use arc_swap::{ArcSwap, Cache};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use vsw_mem::{Batch, Frame, FramePool};
 use vsw_port::{Io, PortQueue};
-use vsw_switch::{Effects, FlowKey, Snapshot, decide, prefetch, prefetch_pays};
+use vsw_switch::{Effects, Ingress, Snapshot, decide, prefetch, prefetch_pays};
 use vsw_types::{Direction::Rx, DropReason, Now, PortIdx};
 
 /// A snapshot, and its number among all that were ever published.
@@ -85,7 +85,7 @@ impl Worker {
             bank: parts.bank,
             io: Io::new(parts.pool),
             counters: Counters::default(),
-            out: Outbox::new(parts.mesh, parts.events.clone()),
+            out: Outbox::new(parts.mesh, parts.pool.size(), parts.events.clone()),
             readiness: Readiness::new(parts.bell.fd())?,
             batch: Batch::new(),
             patched: Vec::with_capacity(PATCHED),
@@ -105,6 +105,10 @@ impl Worker {
         let snap = &published.snapshot;
         let mut moved = 0;
         let mut i = 0;
+        out.begin(now);
+        if self.seen.load(Ordering::Relaxed) != published.epoch {
+            out.adopt(snap, io, counters);
+        }
         while let Some(at) = readiness.active(i) {
             let (received, port) = match out.slots.get_mut(at as usize) {
                 Some(Some(slot)) => (receive(slot, batch, io, counters), slot.port),
@@ -151,12 +155,12 @@ impl Worker {
     /// # Errors
     /// When the queue's descriptor cannot be watched; the port is unknown then.
     pub fn attach(&mut self, attach: Attach) -> std::io::Result<()> {
-        let Attach { port, caps, mtu, via } = attach;
+        let port = attach.port;
         if self.out.way(port).is_none() {
             self.counters.reset(port);
             self.counters.publish(&self.bank);
         }
-        if let Some(at) = self.out.add(port, caps, mtu, via)
+        if let Some(at) = self.out.add(attach)
             && let Some(Some(slot)) = self.out.slots.get(at as usize)
         {
             self.readiness.add(at, slot.queue.readiness())?;
@@ -168,6 +172,7 @@ impl Worker {
     pub fn detach(&mut self, port: PortIdx) -> Vec<Box<dyn PortQueue>> {
         self.out.take_over(usize::MAX, &mut self.io, &mut self.counters);
         self.out.flush(&mut self.io, &mut self.counters);
+        self.out.clear(port, &mut self.io, &mut self.counters);
         let gone: Vec<_> = self.out.remove(port).collect();
         let queues = gone.into_iter().map(|(at, slot)| {
             self.readiness.remove(at, slot.queue.readiness());
@@ -213,15 +218,16 @@ impl Worker {
         self.readiness.all_quiet()
     }
 
-    /// Sleeps until a queue has something or somebody rings.
-    pub(crate) fn sleep(&mut self) {
+    /// Sleeps until a queue has something, somebody rings, or something that waits may leave.
+    pub(crate) fn sleep(&mut self, clock: impl Fn() -> Now) {
         self.counters.publish(&self.bank);
+        let most = self.out.due().map(|due| due.0.saturating_sub(clock().0));
         let dozing = self.bell.doze();
         // Whoever put something here before `doze` did not ring.
         if self.out.mesh.is_empty()
             && !self.mail.load(Ordering::Relaxed)
             && self.seen.load(Ordering::Relaxed) == self.config.load().epoch
-            && self.readiness.wait(true)
+            && self.readiness.wait(most)
         {
             self.bell.answer();
         }
@@ -230,7 +236,7 @@ impl Worker {
 
     /// Looks whether a queue that was idle has something.
     pub(crate) fn glance(&mut self) {
-        if self.readiness.wait(false) {
+        if self.readiness.wait(Some(0)) {
             self.bell.answer();
         }
     }
@@ -272,6 +278,9 @@ fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
     if prefetch_pays(&ingress) {
         batch.iter().for_each(|frame| prefetch(frame.bytes(), &ingress));
     }
+    if ingress.port.guard.is_some() {
+        return forward_guarded(&ingress, batch, exec, now);
+    }
     for frame in batch.drain(..) {
         match key_of(port, &frame) {
             Ok(key) => {
@@ -287,6 +296,18 @@ fn forward(port: PortIdx, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
     exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
 }
 
+/// The same for a port whose attached side may not send everything.
+#[inline(never)]
+fn forward_guarded(ingress: &Ingress<'_>, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) {
+    for frame in batch.drain(..) {
+        exec.decide_and_run(frame, ingress, now);
+        if !exec.patched.is_empty() {
+            cross(exec, now);
+        }
+    }
+    exec.counters.add(ingress.index, Field::Forwarded, std::mem::take(&mut exec.forwarded));
+}
+
 /// Frames that come in by patch ports, and by the patch ports that they leave by.
 #[cold]
 fn cross(exec: &mut Exec<'_>, now: Now) {
@@ -294,25 +315,11 @@ fn cross(exec: &mut Exec<'_>, now: Now) {
     while let Some((port, frame)) = exec.patched.pop() {
         exec.counters.add(port, Field::RxPackets, 1);
         exec.counters.add(port, Field::RxBytes, frame.len() as u64);
-        match (key_of(port, &frame), exec.snap.ingress(port)) {
-            (Ok(key), Some(ingress)) => {
-                let verdict = decide(&key, &ingress, now, Effects::Allow);
-                exec.run(frame, &key, &verdict, &ingress);
-            }
-            (Err(reason), _) => exec.drop_rx(frame, port, reason),
-            (_, None) => exec.drop_rx(frame, port, DropReason::NotForwarding),
+        match exec.snap.ingress(port) {
+            Some(ingress) => exec.decide_and_run(frame, &ingress, now),
+            None => exec.drop_rx(frame, port, DropReason::NotForwarding),
         }
         exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
     }
     exec.forwarded = forwarded;
-}
-
-/// What is decided by, if the frame and its metadata make sense.
-#[inline(always)]
-fn key_of(port: PortIdx, frame: &Frame) -> Result<FlowKey, DropReason> {
-    let key = FlowKey::extract(port, frame.bytes())?;
-    if frame.has_offload() && !offload::spares_tags(frame.offload(), key) {
-        return Err(DropReason::BadOffload);
-    }
-    Ok(key)
 }

@@ -7,7 +7,7 @@
 use crate::loan::Loan;
 use crate::pool::Buffer;
 use crate::region::{Class, Header};
-use crate::{MAX_FRAME, Offload};
+use crate::{MAX_FRAME, Offload, PoolSize};
 use core::ptr::NonNull;
 
 const HEADER: usize = size_of::<Header>();
@@ -23,7 +23,7 @@ mod flag {
     pub(super) const LENT: u64 = 8;
 }
 
-/// What a handle says besides where the buffer is: `len:32 | head:16 | hops:8 | flags:8`. One word, so that
+/// What a handle says besides where the buffer is: `len:32 | head:16 | hops:8 | lane:4 | flags:4`. One word, so that
 /// a handle moves as two registers. As four fields it was written in four pieces and read in one, which a
 /// processor's store buffer cannot forward.
 #[derive(Clone, Copy)]
@@ -179,6 +179,15 @@ impl Frame {
         self.segments().count()
     }
 
+    /// Buffers of the pool that it holds.
+    pub fn buffers(&self) -> PoolSize {
+        let mut held = PoolSize { small: 0, large: 0 };
+        for frame in core::iter::successors(Some(self), |f| f.rest()) {
+            *if frame.class() == Class::Small { &mut held.small } else { &mut held.large } += 1;
+        }
+        held
+    }
+
     /// Bytes of the whole frame, without FCS.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
@@ -229,6 +238,14 @@ impl Frame {
         if self.hops() < u8::MAX {
             self.meta.0 += 1 << 8;
         }
+    }
+
+    /// Which of the queues of the port that it leaves by is its own, 0 to 15; 0 as long as nobody said.
+    pub fn lane(&self) -> u8 {
+        (self.meta.0 >> 4) as u8 & 0xf
+    }
+    pub fn set_lane(&mut self, lane: u8) {
+        self.meta.0 = self.meta.0 & !0xf0 | u64::from(lane & 0xf) << 4;
     }
 
     /// All of the first buffer from the usual start of data to its end: where a driver receives to.

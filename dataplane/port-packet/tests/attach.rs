@@ -96,7 +96,10 @@ fn it_goes_with_its_interface_and_comes_back_with_it() {
         let folder = Folder::new();
         let driver = PacketDriver::new(folder.0.clone());
         let missing = driver.check(&spec("v0")).unwrap_err();
-        assert_eq!(missing.to_string(), "there is no interface v0; it is attached when it appears (--type tap makes one)");
+        assert_eq!(
+            missing.to_string(),
+            "there is no interface v0; it is attached when it appears (--type tap makes one)"
+        );
         assert!(matches!(missing, PortError::Missing { .. }));
 
         let (mut a, mut b) = pair(&folder);

@@ -4,7 +4,8 @@ use vsw_types::{DropReason, Mac48, PortIdx};
 use vsw_wire::eth::{self, HEADER_LEN};
 use vsw_wire::vlan::Tag;
 
-/// Everything a stage may read: what is not in the key cannot change the verdict. It is complete on
+/// Everything a stage may read of a frame, but for the size that guards count: what is not in the key cannot
+/// change the verdict. It is complete on
 /// purpose, so that verdicts could be remembered by it if one day there is policy that must be searched
 /// for (`docs/adr/0004-decide-every-packet.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

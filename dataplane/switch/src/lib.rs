@@ -4,17 +4,19 @@
 //! no clock and touches no packet byte; `engine` does those. That is why a test of it is a table.
 //!
 //! ```text
-//!   FlowKey ──▶ admit ─▶ learn ─▶ forward ──▶ Verdict          egress(port, verdict) ──▶ Retag
+//!   FlowKey ──▶ admit ─▶ police ─▶ learn ─▶ forward ─▶ storm ──▶ Verdict     egress(port, verdict) ──▶ Retag
 //!                  └────────┴── any stage may drop, with a reason ──────────┘
 //! ```
 //!
-//! Thread-safety: a [`Snapshot`] is immutable and shared; the [`Fdb`] behind it is a table of atomics.
+//! Thread-safety: a [`Snapshot`] is immutable and shared; the [`Fdb`] behind it is a table of atomics, a
+//! [`qos::Guard`] has a lock that nobody waits for.
 //! Everything else is a value.
 #![forbid(unsafe_code)]
 
 pub mod egress;
 pub mod fdb;
 mod key;
+pub mod qos;
 pub mod snapshot;
 pub mod stage;
 mod verdict;
@@ -25,7 +27,9 @@ pub use key::FlowKey;
 pub use snapshot::{Ingress, PortTable, Snapshot};
 pub use verdict::{Action, Class, Verdict};
 
+use qos::Treatment;
 use stage::{Step, Walk};
+use vsw_qos::Size;
 use vsw_types::Now;
 
 /// Whether deciding may leave a trace in the tables.
@@ -37,18 +41,44 @@ pub enum Effects {
     Deny,
 }
 
-/// Decides the fate of one frame that came in at `ingress`. The packet path, a trace and the tests all ask
-/// this function.
+/// Decides the fate of one frame that came in at `ingress`, a port without a [`qos::Guard`]. The packet path,
+/// a trace and the tests all ask this function, or [`decide_guarded`].
 #[inline(always)]
 pub fn decide(key: &FlowKey, ingress: &Ingress<'_>, now: Now, effects: Effects) -> Verdict {
-    let mut walk = Walk::new(key, ingress, now, effects);
+    walk::<false>(key, Size::default(), ingress, now, effects).verdict
+}
+
+/// Decides the fate of one frame of this size, and what is to be done to it first, at any port.
+pub fn decide_guarded(
+    key: &FlowKey,
+    size: Size,
+    ingress: &Ingress<'_>,
+    now: Now,
+    effects: Effects,
+) -> (Verdict, Treatment) {
+    let walk = walk::<true>(key, size, ingress, now, effects);
+    (walk.verdict, walk.treatment)
+}
+
+#[inline(always)]
+fn walk<'a, const GUARDED: bool>(
+    key: &'a FlowKey,
+    size: Size,
+    ingress: &'a Ingress<'a>,
+    now: Now,
+    effects: Effects,
+) -> Walk<'a> {
+    let mut walk = Walk::new(key, size, ingress, now, effects);
     for stage in stage::STAGES {
+        if stage.guards && !GUARDED {
+            continue;
+        }
         if let Step::Drop(reason) = (stage.run)(&mut walk) {
             walk.verdict.action = Action::Drop(reason);
             break;
         }
     }
-    walk.verdict
+    walk
 }
 
 /// Whether calling [`prefetch`] for the frames of a batch is worth its while.

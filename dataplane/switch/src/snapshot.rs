@@ -5,10 +5,12 @@
 //! workers are in it: a configured port that could not be opened does not exist here.
 
 use crate::Fdb;
+use crate::qos::{Guard, Shaping};
 use std::collections::HashMap;
 use std::sync::Arc;
+use vsw_config::qos::Trust;
 use vsw_config::{Config, Port, VlanMode};
-use vsw_types::{Generation, Name, PortIdx, VlanId, VlanSet};
+use vsw_types::{Generation, Name, PortIdx, QosStats, VlanId, VlanSet};
 use vsw_wire::eth::ethertype;
 use vsw_wire::vlan::Tag;
 
@@ -55,6 +57,12 @@ pub struct PortTable {
     pub mac_limit: u32,
     /// The other end, if it is a patch port.
     pub patch: Option<PortIdx>,
+    /// What its attached side may send; `None`: anything.
+    pub guard: Option<Box<Guard>>,
+    /// How what is sent to it waits; `None`: not at all.
+    pub shaping: Option<Arc<Shaping>>,
+    /// Which marks of frames that it received are believed.
+    pub trust: Trust,
 }
 
 /// How a port meets VLANs, for the packet path: as [`VlanMode`].
@@ -121,6 +129,18 @@ pub struct Ingress<'a> {
 }
 
 impl PortTable {
+    /// Whether its frames must pass a worker: nobody else meters and queues.
+    pub fn has_qos(&self) -> bool {
+        self.guard.is_some() || self.shaping.is_some()
+    }
+
+    /// What quality of service did, so far as it was published.
+    pub fn qos_stats(&self) -> QosStats {
+        let (sent_by, storm) = self.guard.as_ref().map(|g| g.stats()).unwrap_or_default();
+        let classes = self.shaping.as_ref().map(|s| s.stats()).unwrap_or_default();
+        QosStats { sent_by, storm, classes }
+    }
+
     /// The VLAN that a frame is in if it is admitted: a guess, for fetching ahead.
     #[inline]
     pub(crate) fn likely_vlan(&self, outer: Option<Tag>) -> Option<VlanId> {
@@ -178,6 +198,9 @@ impl Snapshot {
                     isolated: port.isolated,
                     mac_limit: port.mac_limit.unwrap_or(u32::MAX),
                     patch,
+                    guard: Guard::of(&port.qos),
+                    shaping: port.qos.sent_to().map(|s| Arc::new(Shaping::of(s))),
+                    trust: port.qos.trust,
                 });
             }
             let members: Vec<_> = open.iter().map(|(i, _, p)| (*i, &p.vlans)).collect();
@@ -185,6 +208,24 @@ impl Snapshot {
             bridges.push(BridgeTable { name: name.clone(), fdb: fdb(name), members });
         }
         Self { generation: config.generation(), ports: ports.into(), bridges: bridges.into() }
+    }
+
+    /// Goes on with the tokens and numbers of ports that were in `old` too.
+    pub fn inherit(&mut self, old: &Self) {
+        for (new, old) in self.ports.iter_mut().zip(&old.ports) {
+            let (Some(new), Some(old)) = (new, old) else { continue };
+            if new.name != old.name {
+                continue;
+            }
+            if let (Some(new), Some(old)) = (&mut new.guard, &old.guard) {
+                new.inherit(old);
+            }
+            if let (Some(new), Some(old)) = (&mut new.shaping, &old.shaping)
+                && let Some(new) = Arc::get_mut(new)
+            {
+                new.inherit(old);
+            }
+        }
     }
 
     #[inline]
@@ -281,7 +322,7 @@ mod tests {
             port("e", None, Some(10)),
         ];
         let bridges = vec![DraftBridge { name: "br0".into(), ports, ..Default::default() }];
-        let config = Config::try_from(Draft { generation: 3, bridges }).unwrap();
+        let config = Config::try_from(Draft { generation: 3, bridges, ..Default::default() }).unwrap();
         // Slots in another order than names; `e` is not open.
         let slot =
             |n: &Name| ["d", "c", "b", "a"].iter().position(|x| *x == n.as_str()).map(|i| PortIdx(i as u16));

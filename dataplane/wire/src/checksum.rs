@@ -40,6 +40,13 @@ impl Sum {
     }
 }
 
+/// A checksum field after one 16-bit word of what it covers changed (RFC 1624, equation 3).
+pub fn changed(field: u16, old: u16, new: u16) -> u16 {
+    let sum = u32::from(!field) + u32::from(!old) + u32::from(new);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !((sum & 0xffff) + (sum >> 16)) as u16
+}
+
 /// Sums 64 bits at a time with carries counted apart, which the compiler turns into vectors.
 fn raw(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();

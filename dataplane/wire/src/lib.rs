@@ -6,6 +6,7 @@
 
 pub mod checksum;
 pub mod eth;
+pub mod ip;
 pub mod l4;
 pub mod vlan;
 

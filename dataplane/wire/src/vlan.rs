@@ -57,6 +57,11 @@ impl Tag {
     pub const fn with_vid(self, vid: u16) -> Self {
         Self::from_bits(self.0.get() & !0x0fff | vid as u32)
     }
+    /// The same VLAN with another priority, 0 to 7.
+    #[inline]
+    pub const fn with_pcp(self, pcp: u8) -> Self {
+        Self::from_bits(self.0.get() & !0xe000 | ((pcp & 7) as u32) << 13)
+    }
     #[inline]
     pub const fn bytes(self) -> [u8; TAG_LEN] {
         self.0.get().to_be_bytes()

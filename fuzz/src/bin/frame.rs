@@ -22,7 +22,8 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     ];
     let ports = words.iter().enumerate().map(|(i, w)| port(&format!("p{i}"), w)).collect();
     let bridges = vec![bridge("br0", ports)];
-    let config = Config::try_from(Draft { generation: 1, bridges }).expect("a good draft");
+    let config =
+        Config::try_from(Draft { generation: 1, bridges, ..Default::default() }).expect("a good draft");
     let fdb = Arc::new(Fdb::new(64, 300, 1, Arc::default()));
     let slot = |name: &Name| name.as_str()[1..].parse().ok().map(PortIdx);
     Snapshot::compile(&config, slot, |_| fdb.clone())

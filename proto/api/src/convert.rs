@@ -1,5 +1,7 @@
 //! Messages to drafts, configurations to messages.
 
+mod qos;
+
 use crate::v1;
 use vsw_config::{Config, Draft, DraftBridge, DraftPort, DraftStation, DraftVlan, PortKind, VlanMode};
 
@@ -22,6 +24,7 @@ pub fn draft(config: v1::Config) -> Draft {
                     .collect(),
             })
             .collect(),
+        profiles: config.profiles.into_iter().map(qos::profile_draft).collect(),
     }
 }
 
@@ -48,6 +51,7 @@ fn port_draft(p: v1::Port) -> DraftPort {
         isolated: p.isolated,
         socket: p.socket,
         socket_mode: p.socket_mode,
+        qos: p.qos.map(qos::port_draft).unwrap_or_default(),
     }
 }
 
@@ -73,6 +77,7 @@ pub fn message(config: &Config) -> v1::Config {
                     .collect(),
             })
             .collect(),
+        profiles: config.profiles().map(|(name, p)| qos::profile_message(name.as_str(), p)).collect(),
     }
 }
 
@@ -106,6 +111,7 @@ fn port_message(name: &str, p: &vsw_config::Port) -> v1::Port {
         isolated: p.isolated,
         socket,
         socket_mode,
+        qos: qos::port_message(&p.qos),
     }
 }
 
@@ -129,6 +135,59 @@ fn vlan_message(vlans: &VlanMode) -> v1::Vlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vsw_config::{
+        DraftClass, DraftMatch, DraftPolicer, DraftPortQos, DraftProfile, DraftRate, DraftShaper, DraftStorm,
+    };
+
+    fn gold() -> DraftProfile {
+        let class = |name: &str, dscp: Option<u32>| DraftClass {
+            name: name.into(),
+            matches: DraftMatch { dscps: dscp.into_iter().collect(), ..Default::default() },
+            ..Default::default()
+        };
+        let voice = DraftClass { prio: true, queue_us: Some(5_000), ..class("voice", Some(46)) };
+        let web = DraftClass {
+            matches: DraftMatch {
+                pcps: vec![3, 1],
+                vlans: Some("10,20".into()),
+                ethertypes: vec![0x800],
+                protocols: vec![17, 6],
+                ports: vec![(443, 443), (80, 81)],
+                ..Default::default()
+            },
+            weight: Some(3),
+            min: Some(5_000_000),
+            max: Some(800_000_000),
+            queue_bytes: Some(64_000),
+            codel: Some(false),
+            flows: Some(false),
+            ecn: Some(false),
+            set_pcp: Some(7),
+            set_dscp: Some(10),
+            ..class("web", None)
+        };
+        let rest = DraftClass { codel_target_us: Some(9_000), ..class("others", None) };
+        DraftProfile {
+            name: "voice+bulk".into(),
+            sent_by: Some(DraftPolicer {
+                rate: Some(500_000_000),
+                burst: Some(100_000),
+                peak: Some(400_000_000_000),
+                packets: Some(20_000),
+                packet_burst: Some(64),
+                yellow: "remark".into(),
+                red: "remark".into(),
+                ..Default::default()
+            }),
+            sent_to: Some(DraftShaper {
+                max: Some(40_000_000_000),
+                min: Some(100_000_000),
+                burst: Some(9_000),
+                starve_us: Some(20_000),
+                classes: vec![voice, web, rest],
+            }),
+        }
+    }
 
     #[test]
     fn a_configuration_survives_the_wire() {
@@ -139,6 +198,16 @@ mod tests {
         access.netns = Some("blue".into());
         access.ifname = Some("eth0".into());
         access.mac = Some("02:00:00:00:00:01".into());
+        access.qos = DraftPortQos {
+            profile: Some("voice+bulk".into()),
+            trust: "dscp".into(),
+            storm: DraftStorm {
+                broadcast: Some(DraftRate::Packets(500)),
+                unknown: Some(DraftRate::Bits(1_000_000)),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
         let mut trunk = port("trunk", "packet");
         trunk.vlan = DraftVlan {
             trunk: Some("10,20-29".into()),
@@ -150,6 +219,18 @@ mod tests {
         let mut qinq = port("qinq", "afxdp");
         qinq.vlan = DraftVlan { qinq: Some(100), cvlans: Some("5-6".into()), ..Default::default() };
         qinq.queues = Some(2);
+        let limit = |excess: Option<u64>, burst: Option<u64>| DraftProfile {
+            sent_by: Some(DraftPolicer {
+                rate: Some(1_000_000),
+                excess,
+                excess_burst: burst,
+                ..Default::default()
+            }),
+            sent_to: Some(DraftShaper { min: Some(5_000), ..Default::default() }),
+            ..Default::default()
+        };
+        qinq.qos.own = Some(limit(Some(5_000), None));
+        trunk.qos.own = Some(limit(None, Some(10_000)));
         let mut patch = port("pa", "patch");
         patch.peer = Some("pb".into());
         patch.isolated = true;
@@ -179,8 +260,10 @@ mod tests {
                     vlan: None,
                 }],
             }],
+            profiles: vec![gold(), DraftProfile { name: "plain".into(), ..limit(None, None) }],
         })
         .unwrap();
+        assert_eq!(config.profile("plain").unwrap().sent_to.as_ref().unwrap().classes.len(), 1);
         assert_eq!(Config::try_from(draft(message(&config))).unwrap(), config);
     }
 }

@@ -1,15 +1,18 @@
 //! A configuration that obeys every rule.
 
+use crate::qos::{PortQos, QosProfile};
 use crate::{Draft, Netns, Violation};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use vsw_types::{Generation, MacAddr, Name, VlanId, VlanSet};
+use std::sync::Arc;
+use vsw_types::{Generation, Label, MacAddr, Name, VlanId, VlanSet};
 
 /// Everything one switch is told to be. There is no other way to make one than [`TryFrom<Draft>`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub(crate) generation: Generation,
     pub(crate) bridges: BTreeMap<Name, Bridge>,
+    pub(crate) profiles: BTreeMap<Label, Arc<QosProfile>>,
 }
 
 impl Config {
@@ -26,6 +29,13 @@ impl Config {
     /// Every port of every bridge: (bridge, port, what it is).
     pub fn ports(&self) -> impl Iterator<Item = (&Name, &Name, &Port)> {
         self.bridges.iter().flat_map(|(b, bridge)| bridge.ports.iter().map(move |(n, p)| (b, n, p)))
+    }
+    /// The named QoS profiles, in the order of their names.
+    pub fn profiles(&self) -> impl Iterator<Item = (&Label, &QosProfile)> {
+        self.profiles.iter().map(|(name, profile)| (name, &**profile))
+    }
+    pub fn profile(&self, name: &str) -> Option<&QosProfile> {
+        self.profiles.get(name).map(|p| &**p)
     }
     /// A port name is unique over all bridges.
     pub fn port(&self, name: &str) -> Option<(&Name, &Port)> {
@@ -68,6 +78,7 @@ pub struct Port {
     pub mac_limit: Option<u32>,
     /// Isolated ports of one bridge do not hear each other.
     pub isolated: bool,
+    pub qos: PortQos,
 }
 
 /// What is on the other side of a port.

@@ -60,7 +60,7 @@ mod tests {
 
     fn config(ports: &[DraftPort]) -> Config {
         let bridges = vec![DraftBridge { name: "br0".into(), ports: ports.to_vec(), ..Default::default() }];
-        Config::try_from(Draft { generation: 1, bridges }).unwrap()
+        Config::try_from(Draft { generation: 1, bridges, ..Default::default() }).unwrap()
     }
 
     #[test]

@@ -1,10 +1,17 @@
 //! A configuration as received: nothing in it is trusted.
 
+mod qos;
+
+pub use qos::{
+    DraftClass, DraftMatch, DraftPolicer, DraftPortQos, DraftProfile, DraftRate, DraftShaper, DraftStorm,
+};
+
 /// Numbers are what was sent; an absent one is `None`, and gets its default when the draft is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
     pub generation: u64,
     pub bridges: Vec<DraftBridge>,
+    pub profiles: Vec<DraftProfile>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +41,7 @@ pub struct DraftPort {
     pub socket: Option<String>,
     /// As `--mode` spells it; `None`: `client`.
     pub socket_mode: Option<String>,
+    pub qos: DraftPortQos,
 }
 
 /// At most one of `access`, `trunk`/`native` and `qinq` may be set; none: the port carries every VLAN.

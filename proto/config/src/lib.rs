@@ -9,12 +9,16 @@ mod config;
 mod diff;
 mod draft;
 mod netns;
+pub mod qos;
 mod rules;
 mod violation;
 
 pub use config::{Bridge, Config, Port, PortKind, VlanMode};
 pub use diff::{Diff, PortChange, diff};
-pub use draft::{Draft, DraftBridge, DraftPort, DraftStation, DraftVlan};
+pub use draft::{
+    Draft, DraftBridge, DraftClass, DraftMatch, DraftPolicer, DraftPort, DraftPortQos, DraftProfile,
+    DraftRate, DraftShaper, DraftStation, DraftStorm, DraftVlan,
+};
 pub use netns::Netns;
 pub use violation::{Object, Violation};
 

@@ -1,5 +1,7 @@
 //! Every rule a configuration must obey. Each broken one becomes a [`Violation`]; all are reported.
 
+mod qos;
+
 use crate::{
     Bridge, Config, DEFAULT_AGEING_SECONDS, DEFAULT_MAC_LIMIT, Draft, DraftBridge, DraftPort, DraftStation,
     DraftVlan, MAX_MAC_LIMIT, Netns, Object, Port, PortKind, Violation, VlanMode,
@@ -18,17 +20,19 @@ const QUEUES: std::ops::RangeInclusive<u32> = 1..=64;
 
 pub(crate) fn check(draft: Draft) -> Result<Config, Vec<Violation>> {
     let mut found = Violations::default();
+    let profiles = qos::profiles(draft.profiles, &mut found);
     let mut bridges = BTreeMap::new();
     for b in draft.bridges {
         let object = Object::Bridge(b.name.clone());
-        let Some((name, bridge)) = bridge(b, &mut found) else { continue };
+        let Some((name, bridge)) = bridge(b, &profiles, &mut found) else { continue };
         if bridges.insert(name, bridge).is_some() {
             found.push(object, "is there twice; give each bridge its own name");
         }
     }
     whole(&bridges, &mut found);
     if found.0.is_empty() {
-        Ok(Config { generation: Generation(draft.generation), bridges })
+        let profiles = profiles.into_values().flatten().collect();
+        Ok(Config { generation: Generation(draft.generation), bridges, profiles })
     } else {
         Err(found.0)
     }
@@ -54,7 +58,7 @@ fn within(what: &str, unit: &str, n: u32, range: &std::ops::RangeInclusive<u32>)
     Err(format!("{what} {n} is out of range; it goes from {} to {}{unit}", range.start(), range.end()))
 }
 
-fn bridge(b: DraftBridge, found: &mut Violations) -> Option<(Name, Bridge)> {
+fn bridge(b: DraftBridge, profiles: &qos::Profiles, found: &mut Violations) -> Option<(Name, Bridge)> {
     let object = Object::Bridge(b.name.clone());
     let name = found.take(&object, Name::new(&b.name));
     let ageing = b.ageing_seconds.unwrap_or(DEFAULT_AGEING_SECONDS);
@@ -64,7 +68,7 @@ fn bridge(b: DraftBridge, found: &mut Violations) -> Option<(Name, Bridge)> {
     let mut ports = BTreeMap::new();
     for p in b.ports {
         let object = Object::Port(p.name.clone());
-        let Some((name, port)) = port(p, found) else { continue };
+        let Some((name, port)) = port(p, profiles, found) else { continue };
         if ports.insert(name, port).is_some() {
             found.push(object, format!("is in bridge {} twice", b.name));
         }
@@ -81,7 +85,7 @@ fn bridge(b: DraftBridge, found: &mut Violations) -> Option<(Name, Bridge)> {
     Some((name?, bridge))
 }
 
-fn port(p: DraftPort, found: &mut Violations) -> Option<(Name, Port)> {
+fn port(p: DraftPort, profiles: &qos::Profiles, found: &mut Violations) -> Option<(Name, Port)> {
     let object = Object::Port(p.name.clone());
     let name = found.take(&object, Name::new(&p.name));
     let kind = found.take(&object, kind(&p));
@@ -97,14 +101,17 @@ fn port(p: DraftPort, found: &mut Violations) -> Option<(Name, Port)> {
         found.push(object, why);
         return None;
     }
+    let (kind, mtu) = (kind?, settled(mtu)?.map(|n| n as u16));
+    let qos = qos::port(p.qos, &object, &kind, mtu, profiles, found);
     let port = Port {
-        kind: kind?,
+        kind,
         vlans: vlans?,
         mac: settled(mac)?,
-        mtu: settled(mtu)?.map(|n| n as u16),
+        mtu,
         queues: settled(queues)?.map(|n| n as u16),
         mac_limit: settled(limit)?,
         isolated: p.isolated,
+        qos: qos?,
     };
     Some((name?, port))
 }
@@ -293,13 +300,11 @@ fn whole(bridges: &BTreeMap<Name, Bridge>, found: &mut Violations) {
                     );
                 }
             }
-            PortKind::VhostUser { socket: Some(path), .. } => {
-                if !sockets.insert(path) {
-                    found.push(
-                        Object::Port(name.to_string()),
-                        format!("another port has the same socket {}", path.display()),
-                    );
-                }
+            PortKind::VhostUser { socket: Some(path), .. } if !sockets.insert(path) => {
+                found.push(
+                    Object::Port(name.to_string()),
+                    format!("another port has the same socket {}", path.display()),
+                );
             }
             _ => {}
         }

@@ -9,6 +9,8 @@ pub enum Object {
     Bridge(String),
     Port(String),
     Station(String),
+    /// A named QoS profile.
+    Profile(String),
 }
 
 impl fmt::Display for Object {
@@ -18,6 +20,7 @@ impl fmt::Display for Object {
             Self::Bridge(n) => write!(f, "bridge {n}"),
             Self::Port(n) => write!(f, "port {n}"),
             Self::Station(n) => write!(f, "station {n}"),
+            Self::Profile(n) => write!(f, "QoS profile {n}"),
         }
     }
 }

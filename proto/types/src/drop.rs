@@ -61,6 +61,13 @@ drop_reasons! {
     Hairpin "hairpin" "the destination is behind the port it came from",
     Isolated "isolated" "both ports are isolated",
     NoDestination "no-destination" "flooded, but no other port is in its VLAN",
+    // What quality of service holds back.
+    Policed "policed" "above the rate that the attached side may send at",
+    StormBroadcast "storm-broadcast" "broadcast, above the port's storm limit",
+    StormMulticast "storm-multicast" "multicast, above the port's storm limit",
+    StormUnknown "storm-unknown" "to an unknown station, above the port's storm limit",
+    ClassFull "class-full" "the queue of its class is full",
+    ClassDelay "class-delay" "CoDel: the queue of its class kept frames waiting for too long",
     // What the way out cannot take.
     TooBig "too-big" "larger than the MTU of the port it was to leave by",
     TxFull "tx-full" "the queue of the port it was to leave by is full",

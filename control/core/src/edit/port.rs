@@ -1,6 +1,6 @@
 //! Changes to ports. See the parent module.
 
-use super::{Change, bridge_mut, known, named};
+use super::{Change, bridge_mut, known, named, qos};
 use crate::Error;
 use vsw_api::v1;
 use vsw_config::{Config, Port};
@@ -59,6 +59,7 @@ fn differences(a: &Port, b: &Port) -> Vec<&'static str> {
         (a.queues != b.queues, "queue count"),
         (a.mac_limit != b.mac_limit, "MAC limit"),
         (a.isolated != b.isolated, "isolation"),
+        (a.qos != b.qos, "quality of service"),
     ]
     .into_iter()
     .filter_map(|(differs, what)| differs.then_some(what))
@@ -70,6 +71,7 @@ pub fn set_port(now: &Config, request: v1::SetPortRequest) -> Result<Change, Err
     known(now, &request.bridge, Some(&request.port))?;
     let mut config = vsw_api::message(now);
     let ports = &mut bridge_mut(&mut config, &request.bridge)?.ports;
+    let mut notes = Vec::new();
     for port in ports.iter_mut().filter(|p| p.name == request.port) {
         port.vlan = request.vlan.clone().or(port.vlan.take());
         port.mac = request.mac.clone().or(port.mac.take());
@@ -77,8 +79,10 @@ pub fn set_port(now: &Config, request: v1::SetPortRequest) -> Result<Change, Err
         port.queues = request.queues.or(port.queues);
         port.mac_limit = request.mac_limit.or(port.mac_limit).filter(|limit| *limit != 0);
         port.isolated = request.isolated.unwrap_or(port.isolated);
+        notes.extend(qos::set(port, &request)?);
     }
-    Ok(Change::new(config, format!("set-port {} {}", request.bridge, request.port)).about(&request.port))
+    let asked = format!("set-port {} {}", request.bridge, request.port);
+    Ok(Change { notes, ..Change::new(config, asked).about(&request.port) })
 }
 
 /// Its static stations go with it.

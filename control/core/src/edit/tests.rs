@@ -25,7 +25,12 @@ fn switch() -> Config {
         ..Default::default()
     };
     let br1 = v1::Bridge { name: "br1".into(), ports: vec![port("other")], ..Default::default() };
-    Config::try_from(vsw_api::draft(v1::Config { generation: 7, bridges: vec![br0, br1] })).unwrap()
+    Config::try_from(vsw_api::draft(v1::Config {
+        generation: 7,
+        bridges: vec![br0, br1],
+        ..Default::default()
+    }))
+    .unwrap()
 }
 
 fn after(change: Result<Change, Error>) -> Config {

@@ -5,7 +5,7 @@ use vsw_config::{Draft, DraftBridge};
 
 fn config(generation: u64, bridge: &str) -> Config {
     let bridges = vec![DraftBridge { name: bridge.into(), ..Default::default() }];
-    Config::try_from(Draft { generation, bridges }).unwrap()
+    Config::try_from(Draft { generation, bridges, ..Default::default() }).unwrap()
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn tables_of_another_kind_or_content_are_damage() {
         ("no message", |db| put(db, b"\xff\xff\xff")),
         ("a broken rule", |db| {
             let bridges = vec![v1::Bridge { name: "no/name".into(), ..Default::default() }];
-            put(db, &v1::Config { generation: 1, bridges }.encode_to_vec());
+            put(db, &v1::Config { generation: 1, bridges, ..Default::default() }.encode_to_vec());
         }),
     ];
     for (what, make) in cases {

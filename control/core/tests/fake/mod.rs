@@ -171,4 +171,57 @@ impl datapath_server::Datapath for Service {
         let ports = ports.filter(|(_, p)| only.as_ref().is_none_or(|o| *o == p.name)).map(counters).collect();
         Ok(Response::new(CountersReply { ports }))
     }
+
+    async fn get_qos_stats(
+        &self,
+        request: Request<GetQosStatsRequest>,
+    ) -> Result<Response<QosStatsReply>, Status> {
+        let only = request.into_inner().port;
+        let state = self.0.lock().unwrap();
+        let ports = state.applied.bridges.iter().flat_map(|b| b.ports.iter().map(move |p| (b, p)));
+        let ports = ports.filter(|(_, p)| only.as_ref().map_or(p.qos.is_some(), |o| *o == p.name));
+        let ports = ports.map(|(b, p)| qos_stats(&state.applied, b, p)).collect();
+        Ok(Response::new(QosStatsReply { ports }))
+    }
+}
+
+/// Round numbers for what is configured.
+fn qos_stats(config: &Config, bridge: &Bridge, port: &Port) -> PortQosStats {
+    let qos = port.qos.clone().unwrap_or_default();
+    let named = || config.profiles.iter().find(|p| Some(&p.name) == qos.profile.as_ref());
+    let profile = qos.own.as_ref().or_else(named).cloned().unwrap_or_default();
+    let count = |packets| Some(QosCount { packets, bytes: packets * 1000 });
+    let class = |c: &QosClass| ClassStats {
+        name: c.name.clone(),
+        sent: count(1000),
+        drops: vec![
+            QosDrop { reason: "class-full".into(), packets: 4 },
+            QosDrop { reason: "class-delay".into(), packets: 3 },
+        ],
+        ecn_marked: 2,
+        queue_packets: 12,
+        queue_bytes: 12_000,
+        queue_bytes_max: 60_000,
+        delay_ns: 1_500_000,
+        delay_ns_max: 25_000_000,
+    };
+    let storm = qos.storm.and_then(|s| s.broadcast).map(|_| StormStats {
+        kind: "broadcast".into(),
+        passed: count(500),
+        dropped: count(70),
+    });
+    PortQosStats {
+        bridge: bridge.name.clone(),
+        port: port.name.clone(),
+        profile: qos.profile.unwrap_or_default(),
+        sent_by: profile.sent_by.map(|_| PolicerStats {
+            green: count(90),
+            yellow: count(8),
+            red: count(2),
+            dropped: count(2),
+            remarked: 8,
+        }),
+        storm: storm.into_iter().collect(),
+        classes: profile.sent_to.iter().flat_map(|s| &s.classes).map(class).collect(),
+    }
 }

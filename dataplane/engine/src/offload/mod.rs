@@ -10,6 +10,7 @@ mod segment;
 
 use vsw_mem::{Csum, Frame, FrameCache, Gso, GsoKind, LARGE, Offload, SMALL_DATA};
 use vsw_port::{Io, PortCaps};
+use vsw_qos::Size;
 use vsw_switch::FlowKey;
 use vsw_types::DropReason;
 use vsw_wire::checksum::Sum;
@@ -139,14 +140,26 @@ pub(crate) fn spares_tags(offload: Offload, key: FlowKey) -> bool {
 /// Bytes of the longest frame that a frame to be cut will become, as far as its own headers tell.
 #[inline(always)]
 pub fn longest_cut(frame: &Frame) -> usize {
+    headers(frame).map_or(frame.len(), |(headers, gso)| (headers + gso.size as usize).min(frame.len()))
+}
+
+/// What the frame counts where rates are kept: as what it will become, as far as its own headers tell.
+pub(crate) fn wire_size(frame: &Frame) -> Size {
+    let cut = if frame.has_offload() { headers(frame) } else { None };
+    cut.map_or(Size::one(frame.len()), |(headers, gso)| Size::cut(frame.len(), headers, gso.size.into()))
+}
+
+/// Bytes in front of the payload of a frame that is to be cut, and how.
+#[inline(always)]
+fn headers(frame: &Frame) -> Option<(usize, Gso)> {
     let offload = frame.offload();
-    let (Some(gso), Csum::Partial { start, .. }) = (offload.gso, offload.csum) else { return frame.len() };
+    let (Some(gso), Csum::Partial { start, .. }) = (offload.gso, offload.csum) else { return None };
     let l4 = start as usize;
     let header = match gso.kind {
         GsoKind::Udp => 8,
         _ => frame.bytes().get(l4 + 12).map_or(20, |b| (b >> 4) as usize * 4),
     };
-    (l4 + header + gso.size as usize).min(frame.len())
+    Some((l4 + header, gso))
 }
 
 /// Whether the frame's headers are what the offload metadata says they are.

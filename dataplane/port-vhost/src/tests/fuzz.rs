@@ -26,6 +26,7 @@ fn next<const N: usize>(data: &mut &[u8]) -> [u8; N] {
 }
 
 /// One input. Panics where something is wrong, with us.
+#[allow(unreachable_pub)] // a fuzz target reaches it
 pub fn rings(mut data: &[u8]) {
     let [bits] = next(&mut data);
     let all = [F_RING_PACKED, F_EVENT_IDX, F_INDIRECT_DESC, MRG_RXBUF];

@@ -6,14 +6,20 @@
 mod admit;
 mod forward;
 mod learn;
+mod police;
+mod storm;
 
+use crate::qos::Treatment;
 use crate::{Action, Class, Effects, FlowKey, Ingress, Learned, Verdict};
+use vsw_qos::Size;
 use vsw_types::{DropReason, Now, VlanId};
 use vsw_wire::vlan::Tag;
 
 /// One step of the decision.
 pub struct Stage {
     pub name: &'static str,
+    /// Only at ports that have a [`crate::qos::Guard`]; others do not pay for it.
+    pub guards: bool,
     pub run: fn(&mut Walk<'_>) -> Step,
 }
 
@@ -25,10 +31,12 @@ impl std::fmt::Debug for Stage {
 
 /// The pipeline.
 #[rustfmt::skip]
-pub const STAGES: [Stage; 3] = [
-    Stage { name: "admit",   run: admit::run   }, // sensible, VLAN allowed; gives the frame its VLAN
-    Stage { name: "learn",   run: learn::run   }, // source address -> ingress port
-    Stage { name: "forward", run: forward::run }, // destination address -> port, or flood
+pub const STAGES: [Stage; 5] = [
+    Stage { name: "admit",   guards: false, run: admit::run   }, // sensible, VLAN allowed; gives it its VLAN
+    Stage { name: "police",  guards: true,  run: police::run  }, // within the rate; gives it its colour
+    Stage { name: "learn",   guards: false, run: learn::run   }, // source address -> ingress port
+    Stage { name: "forward", guards: false, run: forward::run }, // destination address -> port, or flood
+    Stage { name: "storm",   guards: true,  run: storm::run   }, // what is flooded, within its rate
 ];
 
 /// What a stage says.
@@ -46,14 +54,18 @@ pub struct Walk<'a> {
     pub now: Now,
     pub effects: Effects,
     pub verdict: Verdict,
+    /// What the frame counts.
+    pub size: Size,
+    /// What policing wants done to it.
+    pub treatment: Treatment,
 }
 
 impl<'a> Walk<'a> {
     #[inline]
-    pub fn new(key: &'a FlowKey, ingress: &'a Ingress<'a>, now: Now, effects: Effects) -> Self {
+    pub fn new(key: &'a FlowKey, size: Size, ingress: &'a Ingress<'a>, now: Now, effects: Effects) -> Self {
         let vlan = VlanId::DEFAULT;
         let class = Class { vlan, tag: Tag::customer(vlan.get()), tagged: false };
         let verdict = Verdict { action: Action::Flood, class, learned: Learned::Known };
-        Self { key, ingress, now, effects, verdict }
+        Self { key, ingress, now, effects, verdict, size, treatment: Treatment::Pass }
     }
 }

@@ -11,7 +11,7 @@ fn bridge(name: &str, ports: Vec<DraftPort>) -> DraftBridge {
 }
 
 fn draft(bridges: Vec<DraftBridge>) -> Draft {
-    Draft { generation: 1, bridges }
+    Draft { generation: 1, bridges, ..Default::default() }
 }
 
 fn said(bridges: Vec<DraftBridge>) -> String {
