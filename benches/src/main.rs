@@ -75,7 +75,7 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 21] = [
+const BENCHES: [Bench; 25] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
     Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
     Bench { group: "micro", name: "flood",      run: micro::flood,    about: "known stations while new ones come by the million" },
@@ -95,6 +95,10 @@ const BENCHES: [Bench; 21] = [
     Bench { group: "net",   name: "afxdp-worker", run: net::afxdp_worker, about: "the same without the kernel's shortcut" },
     Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; Open vSwitch, the Linux bridge" },
+    Bench { group: "net",   name: "vhost-64",   run: net::vhost_64,   about: "small frames, vhost-user to vhost-user, testpmd at both ends; Open vSwitch with DPDK" },
+    Bench { group: "net",   name: "vhost-1518", run: net::vhost_1518, about: "the same, large frames" },
+    Bench { group: "net",   name: "idle-vhost", run: net::idle_vhost, about: "CPU and memory with 16 idle guests over vhost-user; Open vSwitch with DPDK" },
+    Bench { group: "net",   name: "restart-vhost", run: net::restart_vhost, about: "vswd killed under a guest: until its frames flow again" },
     Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge, Open vSwitch" },
     Bench { group: "net",   name: "idle-64",    run: net::idle_64,    about: "CPU of an idle switch of 64 ports" },
 ];
@@ -113,7 +117,7 @@ fn main() -> ExitCode {
 /// Whether every benchmark could be run.
 fn run(args: &Args) -> Result<bool> {
     if args.list {
-        BENCHES.iter().for_each(|b| println!("{:6} {:11} {}", b.group, b.name, b.about));
+        BENCHES.iter().for_each(|b| println!("{:6} {:13} {}", b.group, b.name, b.about));
         return Ok(true);
     }
     let names: Vec<_> = args.names.iter().chain(&args.only).collect();

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 /// Programs, and the packages that have them.
-const ALL: [(&str, &str); 5] = [
+const ALL: [(&str, &str); 6] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("tcpdump", "tcpdump"),
     ("ethtool", "ethtool"),
     ("iperf3", "iperf3"),
+    ("dpdk-testpmd", "dpdk-dev"),
 ];
 
 /// Makes sure that these programs are there: installs their packages, or names them.

@@ -30,6 +30,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if only.is_none() || package.is_some() {
         if rooted {
             packages::need(&["ip", "ping", "tcpdump", "ethtool"])?;
+            // Large, and of one crate only: without it that one's tests are skipped.
+            if let Err(e) = packages::need(&["dpdk-testpmd"]) {
+                println!("{e:#}");
+            }
             if package.is_none_or(|package| package == "vsw-guest") {
                 packages::guest();
             }

@@ -93,7 +93,7 @@ fn large() -> Result<f64> {
 }
 
 /// Time on a CPU of all threads of a process, in ns (`/proc/PID/task/TID/schedstat`).
-fn busy_ns(pid: u32) -> Result<u64> {
+pub(crate) fn busy_ns(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end while we look.
@@ -104,12 +104,18 @@ fn busy_ns(pid: u32) -> Result<u64> {
 }
 
 /// VmRSS, and the huge pages that it does not contain, in millions of bytes.
-fn resident_mb(pid: u32) -> Result<f64> {
+pub(crate) fn resident_mb(pid: u32) -> Result<f64> {
+    Ok(status_mb(pid, "VmRSS:")?.context("no VmRSS")? + huge_mb(pid)?)
+}
+
+/// Huge pages that a process uses, in millions of bytes.
+pub(crate) fn huge_mb(pid: u32) -> Result<f64> {
+    Ok(status_mb(pid, "HugetlbPages:")?.unwrap_or(0.0))
+}
+
+fn status_mb(pid: u32, name: &str) -> Result<Option<f64>> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let field = |name: &str| -> Option<f64> {
-        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
-        line.trim().trim_end_matches(" kB").trim().parse().ok()
-    };
-    let resident = field("VmRSS:").context("no VmRSS")?;
-    Ok((resident + field("HugetlbPages:").unwrap_or(0.0)) * 1024.0 / 1e6)
+    let line = status.lines().find_map(|l| l.strip_prefix(name));
+    let kb = line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok());
+    Ok(kb.map(|kb| kb * 1024.0 / 1e6))
 }

@@ -9,6 +9,7 @@
 
 mod compare;
 mod frames;
+mod guests;
 mod hugepages;
 mod idle;
 mod lab;
@@ -18,19 +19,23 @@ mod process;
 mod stream;
 mod talk;
 mod traffic;
+mod vhost;
 mod vsw;
 
 pub(crate) use frames::{afxdp_64, afxdp_worker, packet_64, tap_64};
+pub(crate) use guests::{idle_vhost, restart_vhost};
 pub(crate) use idle::{idle_64, memory};
 pub(crate) use null::null_64;
 pub(crate) use stream::{ping_tap, tcp_8, tcp_offload, tcp_packet, tcp_tap};
+pub(crate) use vhost::{vhost_64, vhost_1518};
 
 use anyhow::{Result, ensure};
 
 /// Debian packages, and the program of each that is used here.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("openvswitch-switch", "ovs-vswitchd"),
     ("openvswitch-switch-dpdk", "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"),
+    ("dpdk-dev", "dpdk-testpmd"),
     ("util-linux", "taskset"),
     ("iperf3", "iperf3"),
     ("iproute2", "ip"),

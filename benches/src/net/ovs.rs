@@ -125,6 +125,17 @@ impl Ovs {
         self.add_as(port, &format!("type=dpdk options:dpdk-devargs=\"{devargs}\""))
     }
 
+    /// Adds a `vhost-user` port that connects to this socket.
+    pub(crate) fn add_vhost(&self, port: &str, socket: &Path) -> Result<()> {
+        self.add_as(port, &format!("type=dpdkvhostuserclient options:vhost-server-path={}", socket.display()))
+    }
+
+    /// Floods to the ports that were added, and not to the bridge's own.
+    pub(crate) fn keep_own_port_out(&self) -> Result<()> {
+        let bridge = format!("unix:{}", self.dir.path().join("br0.mgmt").display());
+        finish(Command::new("ovs-ofctl").args(["mod-port", &bridge, "br0", "no-flood"])).map(drop)
+    }
+
     fn add_as(&self, ifname: &str, options: &str) -> Result<()> {
         self.vsctl(&format!("add-port br0 {ifname} -- set interface {ifname} {options}"))?;
         let error = self.vsctl(&format!("get interface {ifname} error"))?;

@@ -67,6 +67,13 @@ impl Daemon {
         Ok(())
     }
 
+    /// kill -9.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn last_words(&self) -> String {
         let all = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = all.lines().collect();
@@ -77,6 +84,9 @@ impl Daemon {
 impl Drop for Daemon {
     /// Politely at first.
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         for _ in 0..100 {
             if !matches!(self.child.try_wait(), Ok(None)) {

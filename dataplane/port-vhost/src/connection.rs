@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     fds: Fds,
     refused: u32,
     pub(crate) since: Instant,
+    /// A guest used it.
+    pub(crate) worked: bool,
 }
 
 impl AsFd for Connection {
@@ -73,6 +75,7 @@ impl Connection {
             fds: Fds::new(),
             refused: 0,
             since: Instant::now(),
+            worked: false,
         }
     }
 

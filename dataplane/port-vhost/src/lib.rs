@@ -31,6 +31,7 @@ pub use service::News;
 /// For fuzz targets.
 #[cfg(fuzzing)]
 pub mod fuzz {
+    pub use crate::session::fuzz::requests;
     pub use crate::tests::rings;
 }
 

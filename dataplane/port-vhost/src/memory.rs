@@ -56,7 +56,7 @@ struct Region {
     spec: RegionSpec,
     /// Where its first byte is here.
     at: NonNull<u8>,
-    mapping: Arc<Mapping>,
+    _mapping: Arc<Mapping>,
 }
 
 // SAFETY: as for `Mapping`.
@@ -141,14 +141,6 @@ impl Memory {
     pub(crate) fn user(&self, addr: u64, len: u64) -> Option<NonNull<u8>> {
         self.regions.iter().find_map(|r| r.at(addr.wrapping_sub(r.spec.user), len))
     }
-
-    /// The guest's address of an address of the front end.
-    pub(crate) fn user_to_guest(&self, addr: u64) -> Option<u64> {
-        self.regions
-            .iter()
-            .find(|r| addr.wrapping_sub(r.spec.user) < r.spec.size)
-            .map(|r| r.spec.guest + (addr - r.spec.user))
-    }
 }
 
 impl Region {
@@ -174,7 +166,7 @@ fn map(spec: RegionSpec, file: &OwnedFd) -> Result<Region, Fault> {
         Arc::new(Mapping { base: map_shared(file, len).map_err(|e| Fault::RegionMap(spec.guest, e))?, len });
     // SAFETY: `offset` is less than `len`.
     let at = unsafe { mapping.base.add(spec.offset as usize) };
-    Ok(Region { spec, at, mapping })
+    Ok(Region { spec, at, _mapping: mapping })
 }
 
 /// `len` bytes of the file, shared, for reading and writing.

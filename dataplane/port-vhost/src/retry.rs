@@ -54,9 +54,9 @@ impl Retry {
         self.pause = (self.pause * 2).min(LAST);
     }
 
-    /// A connection that held for so long is over.
-    pub(crate) fn ended(&mut self, now: Instant, held: Duration) {
-        if held >= GOOD {
+    /// A connection that held for so long is over. `worked`: a guest used it.
+    pub(crate) fn ended(&mut self, now: Instant, held: Duration, worked: bool) {
+        if worked || held >= GOOD {
             self.pause = FIRST;
         }
         if held >= FORGIVEN {
@@ -67,7 +67,7 @@ impl Retry {
 
     /// It is over for what the other side did.
     pub(crate) fn failed(&mut self, now: Instant, held: Duration) {
-        self.ended(now, held);
+        self.ended(now, held, false);
         self.penalties = (self.penalties + 1).min(MOST_PENALTIES);
         self.barred = now + PENALTY * self.penalties;
         self.due = Some(self.barred);
@@ -94,9 +94,12 @@ mod tests {
         assert_eq!(wait(&retry), Duration::ZERO);
         retry.later(now);
         // Somebody who closes at once is not hurried after.
-        retry.ended(now, Duration::ZERO);
+        retry.ended(now, Duration::ZERO, false);
         assert_eq!(wait(&retry), FIRST * 2);
-        retry.ended(now, GOOD);
+        retry.ended(now, GOOD, false);
+        retry.later(now);
+        assert_eq!(wait(&retry), FIRST * 2);
+        retry.ended(now, Duration::ZERO, true);
         assert_eq!(wait(&retry), FIRST);
         for n in 1..=20 {
             retry.failed(now, Duration::ZERO);

@@ -16,6 +16,7 @@ use crate::inflight::InFlight;
 use crate::memory::{MAX_REGIONS, Memory};
 use crate::message::{self, Fds, Header, ProtocolError, Reply, Request, RingAddress, id};
 use crate::offer::{self, protocol};
+use crate::ring::F_RING_PACKED;
 use crate::shared::{RingSetup, Shared};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -318,6 +319,7 @@ impl Session {
             Kick::Polled => None,
             Kick::Event(fd) => Some(fd.try_clone().map_err(|e| ProtocolError::NoDescriptor(e.to_string()))?),
         };
+        let base = whole_base(base, self.features.unwrap_or(0));
         let setup = RingSetup { size, desc: at.desc, avail: at.avail, used: at.used, log: at.log, base };
         let started = self.shared.start(ring as usize, setup, kick);
         let enabled = self.is_enabled(&self.rings[ring as usize]);
@@ -368,3 +370,14 @@ impl Session {
         self.shared.set_features(0);
     }
 }
+
+/// Where a ring goes on, told in full. Of a packed ring QEMU tells two places of 16 bits, where the driver's
+/// next descriptor is and where the device's next goes; virtio-user, and QEMU after a back end that did so, only
+/// the first. Between two back ends they are the same: what was taken has been used.
+fn whole_base(base: u32, features: u64) -> u32 {
+    let half = base & 0xffff;
+    if features & F_RING_PACKED != 0 && base == half { half << 16 | half } else { base }
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;

@@ -17,7 +17,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 /// Which of a port's descriptors has something to say.
@@ -135,6 +135,7 @@ impl Port {
                     Ok(()) => {
                         // It does again what it failed to do before.
                         if self.new.shared.is_running() {
+                            connection.worked = true;
                             self.failed = None;
                         }
                         return;
@@ -179,25 +180,25 @@ impl Port {
         self.new.listener.iter().for_each(|l| _ = epoll::delete(epoll, l.as_fd()));
     }
 
-    /// Closes the connection; it held for so long.
-    fn drop_connection(&mut self, epoll: &OwnedFd) -> Option<std::time::Duration> {
+    /// Closes the connection; it held for so long, and whether a guest used it.
+    fn drop_connection(&mut self, epoll: &OwnedFd) -> Option<(Duration, bool)> {
         let connection = self.connection.take()?;
         let _ = epoll::delete(epoll, &connection);
-        Some(connection.since.elapsed())
+        Some((connection.since.elapsed(), connection.worked || self.new.shared.is_running()))
     }
 
     /// The front end went.
     fn end(&mut self, epoll: &OwnedFd) {
-        let Some(held) = self.drop_connection(epoll) else { return };
+        let Some((held, worked)) = self.drop_connection(epoll) else { return };
         info!("port {}: the front end is gone", self.new.name);
         if self.new.listener.is_none() {
-            self.retry.ended(Instant::now(), held);
+            self.retry.ended(Instant::now(), held, worked);
         }
     }
 
     /// The front end is given up for a while.
     pub(super) fn fail(&mut self, why: String, epoll: &OwnedFd) {
-        let Some(held) = self.drop_connection(epoll) else { return };
+        let Some((held, _)) = self.drop_connection(epoll) else { return };
         warn!("port {}: {why}; the connection is closed", self.new.name);
         self.failed = Some(why);
         self.bar(epoll);
