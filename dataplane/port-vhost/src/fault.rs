@@ -35,7 +35,7 @@ pub(crate) enum Fault {
     LongChain,
     #[error("a descriptor of {1} bytes at {0:#x} is not in the guest's memory")]
     OutOfMemory(u64, u32),
-    #[error("a descriptor that the guest wants written where one to read is due, or the other way round")]
+    #[error("a descriptor to be read where one to be written is due")]
     Direction,
     #[error("an indirect descriptor table inside another, chained, of {0} bytes, or not negotiated")]
     Indirect(u32),

@@ -205,7 +205,7 @@ impl Thread {
         loop {
             match self.inbox.try_recv() {
                 Ok(Command::Open(id, new)) => {
-                    self.ports.insert(id, Port::new(id, *new, &self.epoll));
+                    self.ports.insert(id, Port::new(id, *new));
                 }
                 Ok(Command::Close(id, done)) => {
                     if let Some(port) = self.ports.remove(&id) {

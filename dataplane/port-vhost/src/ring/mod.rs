@@ -114,7 +114,8 @@ impl Chains {
     /// One descriptor more of the chain that is being read.
     #[inline]
     fn add(&mut self, chain: &mut Chain, memory: &Memory, d: raw::Desc) -> Result<(), Fault> {
-        if (d.flags & WRITE != 0) != self.writable {
+        // One to be read may be marked as one to be written: DPDK leaves that in its indirect tables.
+        if self.writable && d.flags & WRITE == 0 {
             return Err(Fault::Direction);
         }
         let (mut addr, mut left) = (d.addr, d.len);

@@ -53,7 +53,7 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn new(id: u32, new: NewPort, _epoll: &OwnedFd) -> Self {
+    pub(super) fn new(id: u32, new: NewPort) -> Self {
         let retry = Retry::new(Instant::now());
         Self { id, new, connection: None, retry, folder: None, obstacle: None, failed: None, crowded: false }
     }

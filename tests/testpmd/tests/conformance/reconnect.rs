@@ -1,4 +1,8 @@
 //! A hundred kills of either side: traffic comes back, and nothing is left of those that were killed.
+//!
+//! Complications: a virtio-user NIC with packed rings resets them when it is connected again, and gives its own
+//! polling thread a millisecond to be out of them. On a busy machine that is not enough, and testpmd crashes. So
+//! with packed rings it rests while the switch is away; front ends are killed in the middle of traffic always.
 
 use crate::alone;
 use crate::resources::Resources;
@@ -14,21 +18,21 @@ const WARM: usize = 5;
 /// What resident memory may differ by, in kB: an allocator is not exact. A queue that is kept is more.
 const SLACK_KB: usize = 1_024;
 
-/// A switch with two ports, and how to start a testpmd with their NICs.
-fn lab(test: &str, servers: [bool; 2], ring: Ring) -> Option<(Lab, Config)> {
+/// A switch with two ports, and how to start a testpmd with their NICs: its rings, and whether it owns its socket.
+fn lab(test: &str, nics: [(Ring, bool); 2]) -> Option<(Lab, Config)> {
     if !is_there(test) {
         return None;
     }
     let lab = Lab::new(test)?;
     lab.good("add-br br0");
-    let mut nics = Vec::new();
-    for (n, server) in (1..).zip(servers) {
+    let nic = |(n, (ring, server)): (u8, _)| {
         let nic = Nic { server, ring, ..Nic::new(lab.dir().join(format!("vm{n}.sock")), n) };
         let mode = if server { "client" } else { "server" };
         let socket = nic.socket.display();
         lab.good(&format!("--no-wait add-port br0 vm{n} --type vhost-user --mode {mode} --socket {socket}"));
-        nics.push(nic);
-    }
+        nic
+    };
+    let nics = (1..).zip(nics).map(nic).collect();
     let config = Config { memory: 64, buffers: 4_096, ..Config::new(lab.dir(), nics) };
     Some((lab, config))
 }
@@ -41,10 +45,11 @@ fn flows(testpmd: &mut Testpmd, what: &str) {
     eventually(what, || (0..2).all(|port| rx(port) > before[port] + 100));
 }
 
-fn kill_front_ends(test: &str, ring: Ring) {
+#[test]
+fn front_ends_that_are_killed_leave_nothing() {
     let _alone = alone();
-    // One NIC owns its socket, the other one connects.
-    let Some((lab, config)) = lab(test, [true, false], ring) else { return };
+    let nics = [(Ring::Split, true), (Ring::Packed, false)];
+    let Some((lab, config)) = lab("front_ends_that_are_killed_leave_nothing", nics) else { return };
     let mut before = None;
     let start = Instant::now();
     for kill in 0..KILLS + WARM {
@@ -58,10 +63,7 @@ fn kill_front_ends(test: &str, ring: Ring) {
         }
     }
     let (before, after) = (before.unwrap(), settled(&lab));
-    println!(
-        "{ring:?}: {KILLS} kills of the front end in {:.1?}: {before:?} became {after:?}",
-        start.elapsed()
-    );
+    println!("{KILLS} kills of the front end in {:.1?}: {before:?} became {after:?}", start.elapsed());
     assert!(before.descriptors >= after.descriptors, "descriptors: {before:?} became {after:?}");
     assert!(before.mappings >= after.mappings, "mappings: {before:?} became {after:?}");
     assert!(before.threads >= after.threads, "threads: {before:?} became {after:?}");
@@ -80,19 +82,19 @@ fn settled(lab: &Lab) -> Resources {
 }
 
 #[test]
-fn front_ends_that_are_killed_leave_nothing() {
-    kill_front_ends("front_ends_that_are_killed_leave_nothing", Ring::Split);
+fn a_switch_that_is_killed_is_found_again() {
+    kill_switches("a_switch_that_is_killed_is_found_again", Ring::Split);
 }
 
 #[test]
-fn front_ends_with_packed_rings_that_are_killed_leave_nothing() {
-    kill_front_ends("front_ends_with_packed_rings_that_are_killed_leave_nothing", Ring::Packed);
+fn a_switch_that_is_killed_is_found_again_with_packed_rings() {
+    kill_switches("a_switch_that_is_killed_is_found_again_with_packed_rings", Ring::Packed);
 }
 
 fn kill_switches(test: &str, ring: Ring) {
     let _alone = alone();
     // A virtio-user NIC that connects does so once: both own their sockets.
-    let Some((lab, config)) = lab(test, [true, true], ring) else { return };
+    let Some((lab, config)) = lab(test, [(ring, true); 2]) else { return };
     let mut testpmd = config.start().unwrap();
     testpmd.forward("flowgen").unwrap();
     flows(&mut testpmd, "traffic at first");
@@ -100,8 +102,18 @@ fn kill_switches(test: &str, ring: Ring) {
     let mut before = hold(&lab, &testpmd);
     let start = Instant::now();
     for kill in 0..KILLS + WARM {
+        let rests = ring == Ring::Packed;
+        if rests {
+            testpmd.stop().unwrap();
+        }
         lab.kill(Role::Dataplane);
         lab.start(Role::Dataplane);
+        if rests {
+            for port in ["vm1", "vm2"] {
+                lab.becomes(port, "up");
+            }
+            testpmd.forward("flowgen").unwrap();
+        }
         flows(&mut testpmd, &format!("traffic after kill {kill}"));
         if kill + 1 == WARM {
             before = hold(&lab, &testpmd);
@@ -116,19 +128,8 @@ fn kill_switches(test: &str, ring: Ring) {
         // A client's connection to vswd more or less.
         assert!(after.descriptors <= before.descriptors + 2, "{name}: {before:?} became {after:?}");
         assert!(after.mappings <= before.mappings + 4, "{name}: {before:?} became {after:?}");
-        assert!(
-            after.resident_kb <= before.resident_kb + 4 * SLACK_KB,
-            "{name}: {before:?} became {after:?}"
-        );
     }
-}
-
-#[test]
-fn a_switch_that_is_killed_is_found_again() {
-    kill_switches("a_switch_that_is_killed_is_found_again", Ring::Split);
-}
-
-#[test]
-fn a_switch_that_is_killed_is_found_again_with_packed_rings() {
-    kill_switches("a_switch_that_is_killed_is_found_again_with_packed_rings", Ring::Packed);
+    // Each vswd has memory of its own, and touched more or less of the guests'.
+    let [before, after] = [before[1].resident_kb, after[1].resident_kb];
+    assert!(after <= before + SLACK_KB, "memory of testpmd: {before} kB became {after} kB");
 }
