@@ -82,11 +82,21 @@ impl Driver for PacketDriver {
         let uso = kernel_has_uso();
         let attachment = Attachment::new(links, link, spec.mtu, &self.journal, self.method)?;
         let index = attachment.link().index;
-        socket::attach(&sockets, index).map_err(|e| not_attached(spec.ifname.as_str(), &e))?;
         let ringless = self.ringless.contains(index);
+        // Before they are bound: the kernel forgets to start a socket whose interface is set up while its ring
+        // is made (`packet_set_ring` and `packet_notifier`), and a VMM sets up its TAP as soon as it is there.
+        let ring = |fd| if ringless { Ok(None) } else { Ring::new(fd).map(Some) };
+        let rings = sockets.iter().map(ring).collect::<io::Result<Vec<_>>>();
+        let mut rings = rings.map_err(|e| no_ring(spec, &e))?;
+        socket::attach(&sockets, index).map_err(|e| not_attached(spec.ifname.as_str(), &e))?;
+        if sockets.len() > 1 {
+            // Between bind and join, a socket got what another one got too. The ring first: a frame of the
+            // socket without its place in the ring would be taken for another one.
+            rings.iter_mut().flatten().for_each(Ring::clear);
+            sockets.iter().for_each(socket::empty);
+        }
         let (mut watched, mut queues) = (Vec::new(), Vec::<Box<dyn PortQueue>>::new());
-        for fd in sockets {
-            let ring = if ringless { None } else { Some(Ring::new(&fd).map_err(|e| no_ring(spec, &e))?) };
+        for (fd, ring) in sockets.into_iter().zip(rings) {
             let socket = Arc::new(Drops::new(fd));
             watched.push(Arc::downgrade(&socket));
             queues.push(Box::new(PacketQueue::new(socket, ring)));

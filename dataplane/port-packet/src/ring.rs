@@ -116,6 +116,16 @@ impl Ring {
         (0..most.min(SLOTS)).take_while(waits).count()
     }
 
+    /// Throws away what is in it, one round at most.
+    pub(crate) fn clear(&mut self) {
+        for _ in 0..SLOTS {
+            if self.next().is_none() {
+                break;
+            }
+            self.release(1);
+        }
+    }
+
     /// Hands the oldest `n` slots back, all of which were filled.
     #[inline]
     pub(crate) fn release(&mut self, n: usize) {

@@ -80,10 +80,6 @@ pub(crate) fn attach(sockets: &[OwnedFd], index: u32) -> io::Result<()> {
             group = Some(get::<u32>(socket, PACKET_FANOUT)?);
         }
     }
-    // Between bind and join, a socket got what another one got too.
-    if sockets.len() > 1 {
-        sockets.iter().for_each(empty);
-    }
     // Undone by the kernel when the socket closes.
     if let Some(first) = sockets.first() {
         let kind = libc::PACKET_MR_PROMISC as u16;
@@ -105,7 +101,7 @@ fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {
 }
 
 /// Throws away what is in a socket, for a tenth of a second at most.
-fn empty(socket: &OwnedFd) {
+pub(crate) fn empty(socket: &OwnedFd) {
     let end = Instant::now() + Duration::from_millis(100);
     let mut byte = [0_u8; 16];
     while rustix::net::recv(socket, &mut byte[..], rustix::net::RecvFlags::empty()).is_ok()

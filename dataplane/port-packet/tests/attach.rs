@@ -87,6 +87,37 @@ fn what_a_killed_process_left_is_undone() {
     });
 }
 
+/// As a VMM sets up the TAP that it has just made.
+#[test]
+fn it_receives_when_the_interface_is_set_up_while_it_is_attached() {
+    if !root("it_receives_when_the_interface_is_set_up_while_it_is_attached") {
+        return;
+    }
+    in_fresh_netns(|| {
+        let folder = Folder::new();
+        let driver = PacketDriver::new(folder.0.clone());
+        let (mut a, mut b) = pair(&folder);
+        let mut io = Io::new(pool());
+        for delay in 0..20 {
+            drop(b);
+            run("ip link set v1 down");
+            b = std::thread::scope(|scope| {
+                // It takes some milliseconds to start.
+                let up = scope.spawn(|| run("ip link set v1 up"));
+                std::thread::sleep(std::time::Duration::from_micros(delay * 200));
+                let opened = driver.open(&spec("v1"), pool()).unwrap();
+                up.join().unwrap();
+                opened
+            });
+            wait_for("carrier", || a.device.health() == Health::Up);
+            let frame = ethernet(&mut io, BROADCAST, EXPERIMENT, &[7; 60]);
+            send(&mut a, &mut io, frame);
+            let came = catch(&mut b.queues, &mut io, ours);
+            assert!(came.is_some(), "{delay}");
+        }
+    });
+}
+
 #[test]
 fn it_goes_with_its_interface_and_comes_back_with_it() {
     if !root("it_goes_with_its_interface_and_comes_back_with_it") {

@@ -72,7 +72,8 @@ impl PortQueue for VhostQueue {
 
     fn send(&mut self, from: &mut Batch, io: &mut Io) -> Result<(), PortError> {
         let Some(ring) = self.shared.way_out(self.pair) else {
-            return Ok(from.drain(..).for_each(|frame| io.discard(frame, DropReason::NoGuest)));
+            from.drain(..).for_each(|frame| io.discard(frame, DropReason::NoGuest));
+            return Ok(());
         };
         let Some(mut vring) = self.shared.attempt(ring) else { return Ok(()) };
         let Some(run) = vring.serving() else { return Ok(()) };

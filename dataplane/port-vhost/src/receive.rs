@@ -136,11 +136,8 @@ impl<'a> Reader<'a> {
         self.pieces.iter().map(move |piece| {
             let skip = std::mem::take(&mut at);
             // SAFETY: less than the piece's length.
-            Piece {
-                at: unsafe { piece.at.add(skip) },
-                guest: piece.guest + skip as u64,
-                len: piece.len - skip as u32,
-            }
+            let at = unsafe { piece.at.add(skip) };
+            Piece { at, guest: piece.guest + skip as u64, len: piece.len - skip as u32 }
         })
     }
 }

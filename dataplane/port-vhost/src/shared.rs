@@ -233,7 +233,7 @@ impl Shared {
             let note = Note::new(common.inflight.as_ref(), ring, setup.size);
             (common.memory.clone(), common.log.clone(), note)
         };
-        let receives = ring % 2 == 0;
+        let receives = ring.is_multiple_of(2);
         let kick = kick.map(eventfd).transpose()?;
         let mut run = Run::new(setup, self.terms(), given, kick, receives)?;
         match &run.kick {

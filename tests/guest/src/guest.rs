@@ -177,7 +177,8 @@ impl Guest {
             let device = format!("d-{}", nic.port);
             qmp.execute("device_del", &serde_json::json!({"id": device}));
             qmp.event("DEVICE_DELETED", "device", &device);
-            nic.unplug().iter().for_each(|(what, with)| drop(qmp.execute(what, with)));
+            // A vhost-user socket goes with it.
+            qmp.execute("netdev_del", &serde_json::json!({"id": nic.port}));
         });
     }
 

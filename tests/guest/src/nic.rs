@@ -105,13 +105,4 @@ impl Nic {
         commands.push(("device_add", self.device()));
         commands
     }
-
-    /// Those that take away the rest, once the device is gone.
-    pub(crate) fn unplug(&self) -> Vec<(&'static str, Value)> {
-        let mut commands = vec![("netdev_del", json!({"id": self.port}))];
-        if self.kind == Kind::VhostUser {
-            commands.push(("chardev-remove", json!({"id": format!("c-{}", self.port)})));
-        }
-        commands
-    }
 }

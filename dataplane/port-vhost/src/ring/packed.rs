@@ -174,7 +174,8 @@ impl Packed {
                 // The id of a chain is in its last descriptor (2.8.6).
                 (chain.id, chain.descs) = (d.next, n);
                 self.next = place;
-                return Ok(chains.end(chain));
+                chains.end(chain);
+                return Ok(());
             }
         }
         Err(Fault::LongChain)

@@ -120,11 +120,13 @@ impl Split {
                 }
                 let next = |_: usize, d: &raw::Desc| (d.flags & NEXT != 0).then_some(usize::from(d.next));
                 chains.add_table(&mut chain, memory, d, next)?;
-                return Ok(chains.end(chain));
+                chains.end(chain);
+                return Ok(());
             }
             chains.add(&mut chain, memory, d)?;
             if d.flags & NEXT == 0 {
-                return Ok(chains.end(chain));
+                chains.end(chain);
+                return Ok(());
             }
             i = d.next;
             if i >= self.size {
