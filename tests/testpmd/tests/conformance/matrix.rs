@@ -92,7 +92,7 @@ fn holds(test: &str, ring: Ring, server: bool) {
             lab.good("set-port br0 vm1 --vlan 30");
             lab.good("set-port br0 vm2 --vlan 30");
             let buffer = buffer_bytes - 128;
-            circles(&mut testpmd, buffer, &[60, 594, 1_514, 8_996], &what);
+            circles(&lab, &mut testpmd, buffer, &[60, 594, 1_514, 8_996], &what);
             testpmd.kill();
             lab.good("del-port br0 vm1");
             lab.good("del-port br0 vm2");

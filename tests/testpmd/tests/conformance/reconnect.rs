@@ -1,7 +1,7 @@
 //! A hundred kills of either side: traffic comes back, and nothing is left of those that were killed.
 //!
 //! Complications: a virtio-user NIC with packed rings resets them when it is connected again, and gives its own
-//! polling thread a millisecond to be out of them. On a busy machine that is not enough, and testpmd crashes. So
+//! polling thread a millisecond to be out of them. On a busy machine testpmd was seen to answer no more after that. So
 //! with packed rings it rests while the switch is away; front ends are killed in the middle of traffic always.
 
 use crate::alone;
