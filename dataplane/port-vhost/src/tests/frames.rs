@@ -156,7 +156,8 @@ fn guest_to_guest_with_what_is_still_to_be_done() {
         from.recv(&mut batch, &mut io).unwrap();
         assert_eq!((batch[0].len(), batch[0].offload()), (65_000, offload));
         to.send(&mut batch, &mut io).unwrap();
-        (from.flush(&mut io), to.flush(&mut io));
+        from.flush(&mut io);
+        to.flush(&mut io);
         assert_eq!(a.tx.used().len(), 1);
         let used = b.rx.used();
         let whole: Vec<u8> = used

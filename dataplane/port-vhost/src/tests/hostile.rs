@@ -140,8 +140,8 @@ proptest! {
                 2 => value & 0x8087_000f_0000_0fff,
                 _ => value,
             };
-            guest.write(BASE + 0x1000 + at as u64 & !7, &value.to_le_bytes());
-            guest.write(BASE + 0x2_0000 + at as u64 & !7, &value.to_le_bytes());
+            guest.write((BASE + 0x1000 + at as u64) & !7, &value.to_le_bytes());
+            guest.write((BASE + 0x2_0000 + at as u64) & !7, &value.to_le_bytes());
         }
         if !packed {
             for id in ids {
