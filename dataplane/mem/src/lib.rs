@@ -27,6 +27,7 @@
 mod cache;
 mod frame;
 mod loan;
+mod meta;
 mod offload;
 mod pool;
 mod region;
