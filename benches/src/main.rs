@@ -42,6 +42,9 @@ struct Args {
     /// Draw the ratios into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Draw the rates that were changed (qos-change) against time into this file
+    #[arg(long, value_name = "FILE")]
+    svg_rates: Option<PathBuf>,
     /// Leave peers out that are missing, instead of installing them with apt-get
     #[arg(long)]
     no_install: bool,
@@ -75,13 +78,15 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 25] = [
+const BENCHES: [Bench; 32] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
     Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
     Bench { group: "micro", name: "flood",      run: micro::flood,    about: "known stations while new ones come by the million" },
     Bench { group: "micro", name: "workers",    run: micro::workers,  about: "one worker and two, in memory" },
     Bench { group: "micro", name: "fdb",        run: micro::fdb,      about: "looking up and learning stations" },
     Bench { group: "micro", name: "steps",      run: micro::steps,    about: "the other steps of a frame's way" },
+    Bench { group: "micro", name: "qos-pass",   run: micro::qos_pass, about: "what a shaped port costs the others" },
+    Bench { group: "micro", name: "qos-ports",  run: micro::qos_ports, about: "a thousand shaped ports on one worker" },
     Bench { group: "deps",  name: "parse",      run: deps::parse,     about: "reading headers: ours, pnet_packet, etherparse" },
     Bench { group: "deps",  name: "map",        run: deps::map,       about: "finding a station: ours, dashmap, a locked HashMap" },
     Bench { group: "deps",  name: "queue",      run: deps::queue,     about: "handing over: rtrb, crossbeam's queues" },
@@ -101,6 +106,11 @@ const BENCHES: [Bench; 25] = [
     Bench { group: "net",   name: "restart-vhost", run: net::restart_vhost, about: "vswd killed under a guest: until its frames flow again" },
     Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge, Open vSwitch" },
     Bench { group: "net",   name: "idle-64",    run: net::idle_64,    about: "CPU of an idle switch of 64 ports" },
+    Bench { group: "net",   name: "qos-rate",   run: net::qos_rate,   about: "one stream at configured rates, policed and shaped, on every kind of port" },
+    Bench { group: "net",   name: "qos-change", run: net::qos_change, about: "until a rate that is changed under a stream holds" },
+    Bench { group: "net",   name: "qos-ping",   run: net::qos_ping,   about: "round trips through a full port; without CoDel, the Linux bridge with HTB" },
+    Bench { group: "net",   name: "qos-share",  run: net::qos_share,  about: "classes: weights, a guaranteed minimum, strict priority" },
+    Bench { group: "net",   name: "qos-storm",  run: net::qos_storm,  about: "storm control, and unicast beside it" },
 ];
 
 fn main() -> ExitCode {
@@ -152,6 +162,7 @@ fn run(args: &Args) -> Result<bool> {
     };
     write(&args.json, report.json()?)?;
     write(&args.svg, report.svg())?;
+    write(&args.svg_rates, report.svg_rates())?;
     Ok(complete)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A ratio says how many times better we are than the peer, whether better is more or less: 1 is as good.
 
-use crate::plot::{self, Bar};
+use crate::plot::{self, Bar, Line};
 use crate::stats::Sample;
 use serde::Serialize;
 use std::fmt;
@@ -27,6 +27,9 @@ pub(crate) struct Row {
     /// Least and most of ours, of the peer's and of the ratio.
     #[serde(skip)]
     spread: [Option<(f64, f64)>; 3],
+    /// What happened over time.
+    #[serde(skip)]
+    line: Option<Line>,
 }
 
 impl Row {
@@ -44,6 +47,7 @@ impl Row {
             least: true,
             drawn: false,
             spread: [spread(ours), None, None],
+            line: None,
         }
     }
 
@@ -75,6 +79,12 @@ impl Row {
     /// The peer could not be measured.
     pub(crate) fn without(mut self, peer: &str, why: &str) -> Self {
         self.peer = Some(format!("{peer}: {why}"));
+        self
+    }
+
+    /// With what happened over time.
+    pub(crate) fn line(mut self, line: Line) -> Self {
+        self.line = Some(line);
         self
     }
 
@@ -151,6 +161,14 @@ impl Report {
         };
         let bars: Vec<_> = self.rows.iter().filter(|r| r.drawn).filter_map(bar).collect();
         plot::svg(&bars, "How many times better than its peers the switch is", &self.context.join("\n"))
+    }
+}
+
+impl Report {
+    /// Rates against time, drawn.
+    pub(crate) fn svg_rates(&self) -> String {
+        let lines: Vec<_> = self.rows.iter().filter_map(|r| r.line.as_ref()).collect();
+        plot::rates(&lines, "Rates that are changed under a stream", &self.context.join("\n"))
     }
 }
 

@@ -23,7 +23,7 @@ const LIMIT: u32 = 1 << 21;
 const RING: f64 = 1024.0;
 
 /// Frames at a rate: as an endless port, but none before it is due.
-struct Paced {
+pub(super) struct Paced {
     frames: Endless,
     /// Frames per nanosecond.
     rate: f64,
@@ -35,7 +35,8 @@ struct Paced {
 }
 
 impl Paced {
-    fn boxed(flows: Vec<Addresses>, per_second: f64, fresh: Option<Dice>) -> Box<dyn PortQueue> {
+    /// Addresses to send with, frames a second, and what renames stations.
+    pub(super) fn boxed(flows: Vec<Addresses>, per_second: f64, fresh: Option<Dice>) -> Box<dyn PortQueue> {
         let rate = per_second / 1e9;
         Box::new(Self { frames: Endless::new(flows), rate, since: Instant::now(), gone: 0.0, fresh })
     }

@@ -4,6 +4,7 @@ mod endless;
 mod fdb;
 mod flood;
 mod pass;
+mod qos;
 pub(crate) mod rig;
 mod steps;
 mod workers;
@@ -11,6 +12,7 @@ mod workers;
 pub(crate) use fdb::fdb;
 pub(crate) use flood::flood;
 pub(crate) use pass::{pass, stations};
+pub(crate) use qos::{qos_pass, qos_ports};
 pub(crate) use steps::{frame, steps};
 pub(crate) use workers::workers;
 

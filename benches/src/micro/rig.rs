@@ -5,7 +5,7 @@ use super::fdb::shuffled;
 use super::mac;
 use anyhow::{Result, anyhow, ensure};
 use std::sync::Arc;
-use vsw_config::{Config, Draft, DraftBridge, DraftPort, DraftVlan};
+use vsw_config::{Config, Draft, DraftBridge, DraftPort, DraftPortQos, DraftVlan};
 use vsw_engine::{Engine, Worker};
 use vsw_mem::{FramePool, PoolSize};
 use vsw_port::{PortCaps, PortQueue};
@@ -21,8 +21,18 @@ pub(crate) fn pool() -> Result<&'static FramePool> {
 
 /// A bridge of so many ports, `p0` and so on in slots 0 and so on, all in VLAN 10, as the daemon makes it.
 pub(crate) fn snapshot(ports: usize, limit: u32) -> Result<(Snapshot, Arc<Fdb>)> {
+    snapshot_with(ports, limit, |_| DraftPortQos::default())
+}
+
+/// The same with quality of service.
+fn snapshot_with(
+    ports: usize,
+    limit: u32,
+    qos: impl Fn(usize) -> DraftPortQos,
+) -> Result<(Snapshot, Arc<Fdb>)> {
     let port = |i: usize| DraftPort {
         name: format!("p{i}"),
+        qos: qos(i),
         vlan: DraftVlan { access: Some(10), ..Default::default() },
         ..Default::default()
     };
@@ -45,9 +55,19 @@ pub(super) fn worker(
     limit: u32,
     pool: &'static FramePool,
 ) -> Result<(Engine, Worker, Arc<Fdb>)> {
+    worker_with(ports, limit, pool, |_| DraftPortQos::default())
+}
+
+/// The same with quality of service, by the number of the port.
+pub(super) fn worker_with(
+    ports: Vec<Box<dyn PortQueue>>,
+    limit: u32,
+    pool: &'static FramePool,
+    qos: impl Fn(usize) -> DraftPortQos,
+) -> Result<(Engine, Worker, Arc<Fdb>)> {
     let (mut engine, workers, _events) = Engine::parts(1, pool)?;
     let mut worker = workers.into_iter().next().ok_or_else(|| anyhow!("no worker"))?;
-    let (snapshot, fdb) = snapshot(ports.len(), limit)?;
+    let (snapshot, fdb) = snapshot_with(ports.len(), limit, qos)?;
     for (slot, queue) in (0..).zip(ports) {
         for (_, attach) in engine.spread(PortIdx(slot), PortCaps::NONE, 1500, vec![queue]) {
             worker.attach(attach)?;

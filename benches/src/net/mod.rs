@@ -16,6 +16,8 @@ mod lab;
 mod null;
 mod ovs;
 mod process;
+mod qos;
+mod stations;
 mod stream;
 mod talk;
 mod traffic;
@@ -26,6 +28,7 @@ pub(crate) use frames::{afxdp_64, afxdp_worker, packet_64, tap_64};
 pub(crate) use guests::{idle_vhost, restart_vhost};
 pub(crate) use idle::{idle_64, memory};
 pub(crate) use null::null_64;
+pub(crate) use qos::{qos_change, qos_ping, qos_rate, qos_share, qos_storm};
 pub(crate) use stream::{ping_tap, tcp_8, tcp_offload, tcp_packet, tcp_tap};
 pub(crate) use vhost::{vhost_64, vhost_1518};
 

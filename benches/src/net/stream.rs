@@ -1,11 +1,11 @@
 //! Stations that talk IP with each other, through a switch of ours or a peer.
 
 use super::compare::{Better, Metric, Peer, compare};
-use super::lab::{BRIDGE, Netns};
+use super::lab::BRIDGE;
 use super::ovs::{Kind, Ovs};
 use super::process::finish;
+use super::stations::{PortKind, Rooms, SERVER};
 use super::traffic::{End, Path};
-use super::vsw::Vsw;
 use super::{Cores, talk};
 use crate::Effort;
 use crate::report::Row;
@@ -14,84 +14,42 @@ use std::any::Any;
 use std::os::fd::OwnedFd;
 use vsw_port_os::generate::open_to_redirects;
 
-const SERVER: &str = "10.77.0.2";
 const OVS: &str = Kind::Tso.name();
-
-/// Two stations and the room between them.
-struct Rooms {
-    a: Netns,
-    b: Netns,
-    switch: Netns,
-}
 
 /// What switches: kept as long as it is measured.
 type Switch = Box<dyn Any>;
 
-impl Rooms {
-    fn new() -> Result<Self> {
-        Ok(Self { a: Netns::new("a")?, b: Netns::new("b")?, switch: Netns::new("sw")? })
-    }
+fn over_taps(rooms: &Rooms) -> Result<Switch> {
+    Ok(Box::new(rooms.ours(PortKind::Tap)?))
+}
 
-    fn stations(&self) -> [(&Netns, &'static str); 2] {
-        [(&self.a, "10.77.0.1/24"), (&self.b, "10.77.0.2/24")]
-    }
+fn over_packet(rooms: &Rooms) -> Result<Switch> {
+    Ok(Box::new(rooms.ours(PortKind::Packet)?))
+}
 
-    /// Over a switch of ours with what is usual.
-    fn over_taps(&self) -> Result<Switch> {
-        let switch = Vsw::start(&self.switch, None)?;
-        for (ns, address) in self.stations() {
-            let name = ns.name();
-            let port = &name[name.len() - 1..];
-            switch.ctl(&format!("add-port br0 t{port} --type tap --netns {name}"))?;
-            ns.ip(&format!("link set t{port} name e0"))?;
-            ns.ip(&format!("addr add {address} dev e0"))?;
-            ns.ip("link set e0 up")?;
-        }
-        Ok(Box::new(switch))
-    }
+fn over_bridge(rooms: &Rooms) -> Result<Switch> {
+    rooms.bridge()?;
+    Ok(Box::new(()))
+}
 
-    /// Veths whose switch ends are `s0` and `s1`.
-    fn veths(&self) -> Result<()> {
-        for (i, (ns, address)) in self.stations().into_iter().enumerate() {
-            ns.veth("e0", &self.switch, &format!("s{i}"))?;
-            ns.ip(&format!("addr add {address} dev e0"))?;
-        }
-        Ok(())
-    }
+fn over_ovs(rooms: &Rooms) -> Result<Switch> {
+    rooms.veths()?;
+    let switch = Ovs::start(&rooms.switch, Kind::Tso, Cores::choose()?.switch)?;
+    switch.add("s0")?;
+    switch.add("s1")?;
+    Ok(Box::new(switch))
+}
 
-    fn over_packet(&self) -> Result<Switch> {
-        self.veths()?;
-        let switch = Vsw::start(&self.switch, None)?;
-        switch.ctl("add-port br0 s0 --type packet")?;
-        switch.ctl("add-port br0 s1 --type packet")?;
-        Ok(Box::new(switch))
-    }
-
-    fn over_bridge(&self) -> Result<Switch> {
-        self.veths()?;
-        self.switch.bridge(&["s0", "s1"])?;
-        Ok(Box::new(()))
-    }
-
-    fn over_ovs(&self) -> Result<Switch> {
-        self.veths()?;
-        let switch = Ovs::start(&self.switch, Kind::Tso, Cores::choose()?.switch)?;
-        switch.add("s0")?;
-        switch.add("s1")?;
-        Ok(Box::new(switch))
-    }
-
-    /// Has the switch learn a thousand stations that say nothing more.
-    fn idle_stations(&self) -> Result<()> {
-        // A veth takes generated frames only as long as its other end looks at them.
-        let open = |ifname: &str| -> Option<OwnedFd> {
-            let index = self.switch.ifindex(ifname).ok()?;
-            self.switch.inside(|| open_to_redirects(index)).ok()?.ok()
-        };
-        let _open = [open("s0"), open("s1")];
-        let [from, to] = [&self.a, &self.b].map(|ns| End { ns, ifname: "e0" });
-        Path::new(from, to, Cores::choose()?)?.introduce(500)
-    }
+/// Has the switch learn a thousand stations that say nothing more.
+fn idle_stations(rooms: &Rooms) -> Result<()> {
+    // A veth takes generated frames only as long as its other end looks at them.
+    let open = |ifname: &str| -> Option<OwnedFd> {
+        let index = rooms.switch.ifindex(ifname).ok()?;
+        rooms.switch.inside(|| open_to_redirects(index)).ok()?.ok()
+    };
+    let _open = [open("s0"), open("s1")];
+    let [from, to] = [&rooms.a, &rooms.b].map(|ns| End { ns, ifname: "e0" });
+    Path::new(from, to, Cores::choose()?)?.introduce(500)
 }
 
 /// A way to connect the two stations.
@@ -128,8 +86,8 @@ pub(crate) fn tcp_tap(effort: Effort) -> Result<Vec<Row>> {
         Metric::new("tcp-tap, CPU", "CPU s/GB", Better::Less),
     ];
     let measure = |rooms: &Rooms| talk::tcp(&rooms.a, &rooms.b, SERVER, 1, effort);
-    let peers: [(_, Connect); 2] = [(BRIDGE, Rooms::over_bridge), (OVS, Rooms::over_ovs)];
-    beside(effort, metrics, &measure, Rooms::over_taps, &peers)
+    let peers: [(_, Connect); 2] = [(BRIDGE, over_bridge), (OVS, over_ovs)];
+    beside(effort, metrics, &measure, over_taps, &peers)
 }
 
 pub(crate) fn tcp_packet(effort: Effort) -> Result<Vec<Row>> {
@@ -138,8 +96,8 @@ pub(crate) fn tcp_packet(effort: Effort) -> Result<Vec<Row>> {
         Metric::new("tcp-packet, CPU", "CPU s/GB", Better::Less),
     ];
     let measure = |rooms: &Rooms| talk::tcp(&rooms.a, &rooms.b, SERVER, 1, effort);
-    let peers: [(_, Connect); 2] = [(BRIDGE, Rooms::over_bridge), (OVS, Rooms::over_ovs)];
-    beside(effort, metrics, &measure, Rooms::over_packet, &peers)
+    let peers: [(_, Connect); 2] = [(BRIDGE, over_bridge), (OVS, over_ovs)];
+    beside(effort, metrics, &measure, over_packet, &peers)
 }
 
 /// Eight streams, and a thousand stations more in the table.
@@ -149,10 +107,10 @@ pub(crate) fn tcp_8(effort: Effort) -> Result<Vec<Row>> {
         Metric::new("tcp-8, CPU", "CPU s/GB", Better::Less),
     ];
     let measure = |rooms: &Rooms| {
-        rooms.idle_stations()?;
+        idle_stations(rooms)?;
         talk::tcp(&rooms.a, &rooms.b, SERVER, 8, effort)
     };
-    beside(effort, metrics, &measure, Rooms::over_taps, &[(BRIDGE, Rooms::over_bridge)])
+    beside(effort, metrics, &measure, over_taps, &[(BRIDGE, over_bridge)])
 }
 
 /// The same switch, and taps whose stations use no offload: what a tap without `IFF_VNET_HDR` gives.
@@ -160,14 +118,14 @@ pub(crate) fn tcp_offload(effort: Effort) -> Result<Vec<Row>> {
     let metrics = [Metric::new("tcp-tap with offloads", "Gbit/s", Better::More)];
     let measure = |rooms: &Rooms| Ok([talk::tcp(&rooms.a, &rooms.b, SERVER, 1, effort)?[0]]);
     let without: Connect = |rooms| {
-        let switch = rooms.over_taps()?;
+        let switch = over_taps(rooms)?;
         for (ns, _) in rooms.stations() {
             let off = ["tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"];
             finish(ns.command("ethtool").arg("-K").arg("e0").args(off))?;
         }
         Ok(switch)
     };
-    beside(effort, metrics, &measure, Rooms::over_taps, &[("without offloads", without)])
+    beside(effort, metrics, &measure, over_taps, &[("without offloads", without)])
 }
 
 pub(crate) fn ping_tap(effort: Effort) -> Result<Vec<Row>> {
@@ -176,6 +134,6 @@ pub(crate) fn ping_tap(effort: Effort) -> Result<Vec<Row>> {
         Metric::new("ping-tap, p99", "us", Better::Less),
     ];
     let measure = |rooms: &Rooms| talk::ping(&rooms.a, SERVER, effort);
-    let peers: [(_, Connect); 2] = [(BRIDGE, Rooms::over_bridge), (OVS, Rooms::over_ovs)];
-    beside(effort, metrics, &measure, Rooms::over_taps, &peers)
+    let peers: [(_, Connect); 2] = [(BRIDGE, over_bridge), (OVS, over_ovs)];
+    beside(effort, metrics, &measure, over_taps, &peers)
 }

@@ -39,12 +39,18 @@ fn iperf3(client: &Netns, address: &str, streams: u32, seconds: u32) -> Result<(
 
 /// Round trips, a hundred a second: median and 99th percentile in microseconds.
 pub(crate) fn ping(from: &Netns, address: &str, effort: Effort) -> Result<[f64; 2]> {
-    interrupt::wait_for("an answer to a ping", Duration::from_secs(10), || {
-        finish(from.command("ping").args(["-c1", "-W1", address])).ok()
-    })?;
+    answers(from, address)?;
     let count = (effort.seconds * 100).to_string();
     let out = finish(from.command("ping").args(["-n", "-i", "0.01", "-c", &count, address]))?;
     let times = out.lines().filter_map(|l| l.split_once("time=")?.1.split(' ').next()?.parse::<f64>().ok());
     let times: Sample = times.map(|ms| ms * 1000.0).collect();
     Ok([times.median(), times.p99()])
+}
+
+/// Waits until a station answers.
+pub(crate) fn answers(from: &Netns, address: &str) -> Result<()> {
+    interrupt::wait_for("an answer to a ping", Duration::from_secs(10), || {
+        finish(from.command("ping").args(["-c1", "-W1", address])).ok()
+    })
+    .map(drop)
 }

@@ -8,11 +8,14 @@
 //!
 //! Thread-safety: plain values.
 
+mod rates;
 mod scale;
 mod text;
 
+pub(crate) use rates::{Line, Point, rates};
+
 use scale::{AXIS, Scale, drawable};
-use svg::node::element::{Group, Line, Path, Rectangle, Title};
+use svg::node::element::{Group, Line as Stroke, Path, Rectangle, Title};
 use svg::{Document, Node};
 use text::{Font, HEADLINE, MUTED, PLAIN, STRONG, number, printable, shorten, text, width, wrap};
 
@@ -250,9 +253,9 @@ fn area(from: f64, to: f64, top: f64, height: f64, color: &str) -> Rectangle {
     area.set("fill", color)
 }
 
-fn line(from: (f64, f64), to: (f64, f64), color: &str, thick: f64) -> Line {
+fn line(from: (f64, f64), to: (f64, f64), color: &str, thick: f64) -> Stroke {
     let line =
-        Line::new().set("x1", px(from.0)).set("y1", px(from.1)).set("x2", px(to.0)).set("y2", px(to.1));
+        Stroke::new().set("x1", px(from.0)).set("y1", px(from.1)).set("x2", px(to.0)).set("y2", px(to.1));
     line.set("stroke", color).set("stroke-width", thick)
 }
 
