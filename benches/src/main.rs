@@ -75,13 +75,14 @@ struct Bench {
 }
 
 #[rustfmt::skip]
-const BENCHES: [Bench; 21] = [
+const BENCHES: [Bench; 24] = [
     Bench { group: "micro", name: "pass",       run: micro::pass,     about: "a worker's pass, port to port in memory" },
     Bench { group: "micro", name: "stations",   run: micro::stations, about: "the same with many stations" },
     Bench { group: "micro", name: "flood",      run: micro::flood,    about: "known stations while new ones come by the million" },
     Bench { group: "micro", name: "workers",    run: micro::workers,  about: "one worker and two, in memory" },
     Bench { group: "micro", name: "fdb",        run: micro::fdb,      about: "looking up and learning stations" },
     Bench { group: "micro", name: "steps",      run: micro::steps,    about: "the other steps of a frame's way" },
+    Bench { group: "micro", name: "shaped",     run: micro::shaped,   about: "what shaping costs, and a thousand shaped ports on one worker" },
     Bench { group: "deps",  name: "parse",      run: deps::parse,     about: "reading headers: ours, pnet_packet, etherparse" },
     Bench { group: "deps",  name: "map",        run: deps::map,       about: "finding a station: ours, dashmap, a locked HashMap" },
     Bench { group: "deps",  name: "queue",      run: deps::queue,     about: "handing over: rtrb, crossbeam's queues" },
@@ -96,6 +97,8 @@ const BENCHES: [Bench; 21] = [
     Bench { group: "net",   name: "packet-64",  run: net::packet_64,  about: "small frames, packet ports on veth; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "tap-64",     run: net::tap_64,     about: "small frames, tap to tap; Open vSwitch, the Linux bridge" },
     Bench { group: "net",   name: "ping-tap",   run: net::ping_tap,   about: "round trips, tap to tap; the Linux bridge, Open vSwitch" },
+    Bench { group: "net",   name: "qos-rate",   run: net::qos_rate,   about: "goodput at the rate that was set, by kind of port; shaped and policed" },
+    Bench { group: "net",   name: "qos-ping",   run: net::qos_ping,   about: "round trips through a port full of bulk: CoDel, a plain queue, HTB on the Linux bridge" },
     Bench { group: "net",   name: "idle-64",    run: net::idle_64,    about: "CPU of an idle switch of 64 ports" },
 ];
 

@@ -5,12 +5,14 @@ mod fdb;
 mod flood;
 mod pass;
 pub(crate) mod rig;
+mod shaped;
 mod steps;
 mod workers;
 
 pub(crate) use fdb::fdb;
 pub(crate) use flood::flood;
 pub(crate) use pass::{pass, stations};
+pub(crate) use shaped::shaped;
 pub(crate) use steps::{frame, steps};
 pub(crate) use workers::workers;
 

@@ -5,7 +5,7 @@ use super::fdb::shuffled;
 use super::mac;
 use anyhow::{Result, anyhow, ensure};
 use std::sync::Arc;
-use vsw_config::{Config, Draft, DraftBridge, DraftPort, DraftVlan};
+use vsw_config::{Config, Draft, DraftBridge, DraftPort, DraftPortQos, DraftProfile, DraftShaper, DraftVlan};
 use vsw_engine::{Engine, Worker};
 use vsw_mem::{FramePool, PoolSize};
 use vsw_port::{PortCaps, PortQueue};
@@ -21,9 +21,17 @@ pub(crate) fn pool() -> Result<&'static FramePool> {
 
 /// A bridge of so many ports, `p0` and so on in slots 0 and so on, all in VLAN 10, as the daemon makes it.
 pub(crate) fn snapshot(ports: usize, limit: u32) -> Result<(Snapshot, Arc<Fdb>)> {
+    shaped_snapshot(ports, limit, None)
+}
+
+/// The same, with what is sent to each port shaped to so many bits per second.
+fn shaped_snapshot(ports: usize, limit: u32, rate: Option<u64>) -> Result<(Snapshot, Arc<Fdb>)> {
+    let shaper = DraftShaper { max: rate, ..Default::default() };
+    let own = rate.map(|_| DraftProfile { sent_to: Some(shaper), ..Default::default() });
     let port = |i: usize| DraftPort {
         name: format!("p{i}"),
         vlan: DraftVlan { access: Some(10), ..Default::default() },
+        qos: DraftPortQos { own: own.clone(), ..Default::default() },
         ..Default::default()
     };
     let bridge = DraftBridge {
@@ -45,9 +53,19 @@ pub(super) fn worker(
     limit: u32,
     pool: &'static FramePool,
 ) -> Result<(Engine, Worker, Arc<Fdb>)> {
+    shaped_worker(ports, limit, pool, None)
+}
+
+/// The same, with what is sent to each port shaped to so many bits per second.
+pub(super) fn shaped_worker(
+    ports: Vec<Box<dyn PortQueue>>,
+    limit: u32,
+    pool: &'static FramePool,
+    rate: Option<u64>,
+) -> Result<(Engine, Worker, Arc<Fdb>)> {
     let (mut engine, workers, _events) = Engine::parts(1, pool)?;
     let mut worker = workers.into_iter().next().ok_or_else(|| anyhow!("no worker"))?;
-    let (snapshot, fdb) = snapshot(ports.len(), limit)?;
+    let (snapshot, fdb) = shaped_snapshot(ports.len(), limit, rate)?;
     for (slot, queue) in (0..).zip(ports) {
         for (_, attach) in engine.spread(PortIdx(slot), PortCaps::NONE, 1500, vec![queue]) {
             worker.attach(attach)?;

@@ -15,6 +15,7 @@ mod lab;
 mod null;
 mod ovs;
 mod process;
+mod qos;
 mod stream;
 mod talk;
 mod traffic;
@@ -23,6 +24,7 @@ mod vsw;
 pub(crate) use frames::{afxdp_64, afxdp_worker, packet_64, tap_64};
 pub(crate) use idle::{idle_64, memory};
 pub(crate) use null::null_64;
+pub(crate) use qos::{qos_ping, qos_rate};
 pub(crate) use stream::{ping_tap, tcp_8, tcp_offload, tcp_packet, tcp_tap};
 
 use anyhow::{Result, ensure};

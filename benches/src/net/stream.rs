@@ -14,21 +14,21 @@ use std::any::Any;
 use std::os::fd::OwnedFd;
 use vsw_port_os::generate::open_to_redirects;
 
-const SERVER: &str = "10.77.0.2";
+pub(super) const SERVER: &str = "10.77.0.2";
 const OVS: &str = Kind::Tso.name();
 
 /// Two stations and the room between them.
-struct Rooms {
-    a: Netns,
-    b: Netns,
-    switch: Netns,
+pub(super) struct Rooms {
+    pub(super) a: Netns,
+    pub(super) b: Netns,
+    pub(super) switch: Netns,
 }
 
 /// What switches: kept as long as it is measured.
-type Switch = Box<dyn Any>;
+pub(super) type Switch = Box<dyn Any>;
 
 impl Rooms {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         Ok(Self { a: Netns::new("a")?, b: Netns::new("b")?, switch: Netns::new("sw")? })
     }
 
@@ -38,6 +38,10 @@ impl Rooms {
 
     /// Over a switch of ours with what is usual.
     fn over_taps(&self) -> Result<Switch> {
+        Ok(Box::new(self.taps()?))
+    }
+
+    pub(super) fn taps(&self) -> Result<Vsw> {
         let switch = Vsw::start(&self.switch, None)?;
         for (ns, address) in self.stations() {
             let name = ns.name();
@@ -47,7 +51,7 @@ impl Rooms {
             ns.ip(&format!("addr add {address} dev e0"))?;
             ns.ip("link set e0 up")?;
         }
-        Ok(Box::new(switch))
+        Ok(switch)
     }
 
     /// Veths whose switch ends are `s0` and `s1`.
@@ -60,14 +64,20 @@ impl Rooms {
     }
 
     fn over_packet(&self) -> Result<Switch> {
-        self.veths()?;
-        let switch = Vsw::start(&self.switch, None)?;
-        switch.ctl("add-port br0 s0 --type packet")?;
-        switch.ctl("add-port br0 s1 --type packet")?;
-        Ok(Box::new(switch))
+        Ok(Box::new(self.ports("packet")?))
     }
 
-    fn over_bridge(&self) -> Result<Switch> {
+    /// Over a switch of ours with ports of this kind on veths.
+    pub(super) fn ports(&self, kind: &str) -> Result<Vsw> {
+        self.veths()?;
+        let switch = Vsw::start(&self.switch, None)?;
+        for port in ["s0", "s1"] {
+            switch.ctl(&format!("add-port br0 {port} --type {kind}"))?;
+        }
+        Ok(switch)
+    }
+
+    pub(super) fn over_bridge(&self) -> Result<Switch> {
         self.veths()?;
         self.switch.bridge(&["s0", "s1"])?;
         Ok(Box::new(()))
@@ -95,7 +105,7 @@ impl Rooms {
 }
 
 /// A way to connect the two stations.
-type Connect = fn(&Rooms) -> Result<Switch>;
+pub(super) type Connect = fn(&Rooms) -> Result<Switch>;
 
 /// Ours and peers, each in rooms of its own.
 fn beside<const N: usize>(

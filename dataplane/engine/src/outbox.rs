@@ -146,6 +146,7 @@ impl Outbox {
     pub(crate) fn adopt(&mut self, snapshot: &Snapshot, io: &mut Io, counters: &mut Counters) {
         let Self { slots, ways, origins, wheel, shaped, budget, now, mesh, waiting, .. } = self;
         wheel.reserve(slots.len());
+        budget.ports = snapshot.ports().filter(|(_, p)| p.shaping.is_some()).count();
         let mut desk = Desk { now: *now, budget, io, counters };
         for (port, (way, origin)) in ways.iter_mut().zip(origins).enumerate() {
             let (Some(way), Some(origin)) = (way, origin) else { continue };
