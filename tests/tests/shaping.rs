@@ -224,7 +224,7 @@ fn queues_leave_buffers_for_others() {
         rig.check_accounts();
     }
     let queued: Vec<u64> = names.iter().map(|n| rig.counters(n).queued()).collect();
-    assert!(queued.iter().sum::<u64>() <= 128 && queued.iter().all(|n| *n > 0), "{queued:?}");
+    assert!(queued.iter().sum::<u64>() <= 192 && queued.iter().all(|n| *n > 0), "{queued:?}");
     rig.tear_down();
 }
 
@@ -255,6 +255,42 @@ fn frames_of_all_workers_wait_at_one_home() {
     }
     let got = share(bits(&all, "out"), 4 * MEGABIT);
     assert!((0.99..1.05).contains(&got), "{got}");
+    rig.check_accounts();
+    rig.tear_down();
+}
+
+#[test]
+fn no_port_starves_because_others_come_first() {
+    // More ports than the pool has buffers for all that they could queue, offered in the same order each time.
+    let pool = PoolSize { small: 512, large: 8 };
+    let names: Vec<String> = (10..70).map(|i| format!("p{i}")).collect();
+    let mut ports: Vec<_> = names.iter().map(|n| shaped(n, "", MEGABIT, vec![])).collect();
+    ports.push(port("in", ""));
+    let mut rig = Rig::start(Setup { pool, ..Default::default() }, vec![bridge("br0", ports)]);
+    let to = |station: usize, len| {
+        let mut f = frame(len);
+        f[..6].copy_from_slice(&mac(station as u8));
+        f
+    };
+    for (i, name) in names.iter().enumerate() {
+        let mut hello = frame(60);
+        hello[6..12].copy_from_slice(&mac(100 + i as u8));
+        rig.send(name, &hello[..]);
+    }
+    rig.let_pass(SECOND, 10 * MS);
+    let sent = |rig: &Rig, name: &str| rig.counters(name).tx_bytes() * 8;
+    let before: Vec<u64> = names.iter().map(|n| sent(&rig, n)).collect();
+    // All that each has waiting first, then the next one's.
+    for _ in 0..500 {
+        for i in 0..names.len() {
+            (0..8).for_each(|_| rig.peers["in"].put(&to(100 + i, 250)[..]));
+        }
+        rig.let_pass(3 * MS, 3 * MS);
+    }
+    for (name, before) in names.iter().zip(before) {
+        let got = share(sent(&rig, name) - before, 3 * MEGABIT / 2);
+        assert!((0.95..1.05).contains(&got), "{name}: {got}");
+    }
     rig.check_accounts();
     rig.tear_down();
 }

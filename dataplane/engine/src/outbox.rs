@@ -151,6 +151,7 @@ impl Outbox {
     pub(crate) fn adopt(&mut self, snapshot: &Snapshot, io: &mut Io, counters: &mut Counters) {
         let Self { slots, ways, origins, wheel, shaped, budget, now, mesh, waiting, .. } = self;
         wheel.reserve(slots.len());
+        budget.ports = snapshot.ports().filter(|(_, p)| p.shaping.is_some()).count();
         let mut desk = Desk { now: *now, budget, io, counters };
         for (port, (way, origin)) in ways.iter_mut().zip(origins).enumerate() {
             let (Some(way), Some(origin)) = (way, origin) else { continue };
@@ -233,23 +234,31 @@ impl Outbox {
         io: &mut Io,
         counters: &mut Counters,
     ) -> Pushed {
-        match way.route {
-            Route::Slot(at) => {
-                let Some(Some(slot)) = self.slots.get_mut(at as usize) else {
-                    discard(frame, port, DropReason::PortGone, io, counters);
-                    return Pushed::Taken;
-                };
-                if !std::mem::replace(&mut slot.waits, true) {
-                    self.waiting.push(at);
-                }
-                slot.push(frame, io, counters);
-            }
-            Route::Worker(w) => {
-                if let Err(frame) = self.mesh.push(w as usize, port, frame) {
-                    discard(frame, port, DropReason::MeshFull, io, counters);
-                }
-            }
-            Route::Engine | Route::ShapedHere(_) | Route::ShapedThere(_) => return Pushed::Aside(frame),
+        let Route::Slot(at) = way.route else { return self.push_further(port, way, frame, io, counters) };
+        let Some(Some(slot)) = self.slots.get_mut(at as usize) else {
+            discard(frame, port, DropReason::PortGone, io, counters);
+            return Pushed::Taken;
+        };
+        if !std::mem::replace(&mut slot.waits, true) {
+            self.waiting.push(at);
+        }
+        slot.push(frame, io, counters);
+        Pushed::Taken
+    }
+
+    /// The same for a port that no slot is for.
+    #[inline(never)]
+    fn push_further(
+        &mut self,
+        port: PortIdx,
+        way: Way,
+        frame: Frame,
+        io: &mut Io,
+        counters: &mut Counters,
+    ) -> Pushed {
+        let Route::Worker(w) = way.route else { return Pushed::Aside(frame) };
+        if let Err(frame) = self.mesh.push(w as usize, port, frame) {
+            discard(frame, port, DropReason::MeshFull, io, counters);
         }
         Pushed::Taken
     }

@@ -19,11 +19,14 @@ use vsw_wire::{ip::Outline, u16_at};
 ///
 /// Half of the pool for all workers together. One class of one port gets no more than is left after what it
 /// has: alone it may have half of that, beside another one a third, and there is always something for the
-/// next (dynamic thresholds: Choudhury and Hahne, 1998).
+/// next (dynamic thresholds: Choudhury and Hahne, 1998). Half as much again is divided by the shaped ports:
+/// with many of them those that come first in a pass would find what others gave back, and the rest nothing.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: Held,
     limit: Held,
+    /// Shaped ports of this worker.
+    pub(crate) ports: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,13 +53,18 @@ impl Held {
 impl Budget {
     pub(crate) fn new(pool: PoolSize, workers: usize) -> Self {
         let share = |n: u32| n / (2 * workers as u32);
-        Self { used: Held::default(), limit: Held { small: share(pool.small), large: share(pool.large) } }
+        let limit = Held { small: share(pool.small), large: share(pool.large) };
+        Self { used: Held::default(), limit, ports: 0 }
     }
 
     /// Notes a frame beside those of its class. `false`: it would be too many.
     fn take(&mut self, class: &mut Held, frame: &Frame) -> bool {
         let new = Held::of(frame);
-        let fits = |class: u32, n: u32, used: u32, limit: u32| n == 0 || class + used + n <= limit;
+        let ports = self.ports.max(1) as u32;
+        let fits = |class: u32, n: u32, used: u32, limit: u32| {
+            let (reserve, own) = (limit / 2, (limit / 2 / ports).max(1));
+            n == 0 || class + used + n <= limit || (class + n <= own && used + n <= limit + reserve)
+        };
         let all = fits(class.small, new.small, self.used.small, self.limit.small)
             && fits(class.large, new.large, self.used.large, self.limit.large);
         if all {

@@ -12,7 +12,7 @@
 //!
 //! Thread-safety: as said. Reading the numbers takes the lock too, for a copy.
 
-use super::{POLICED, bits, packets};
+use super::{POLICED, STORM, bits, packets};
 use crate::Effects;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -244,7 +244,7 @@ impl Police {
             };
             Tiers { committed: bits(m.committed, m.burst, POLICED), second }
         });
-        let packets = policer.packets.map(|m| Tiers::plain(packets(m.rate, m.burst)));
+        let packets = policer.packets.map(|m| Tiers::plain(packets(m.rate, m.burst, POLICED)));
         let meter = MeterSettings { algorithm, bits, packets };
         Self { meter, actions: [ColourAction::Pass, policer.yellow, policer.red] }
     }
@@ -262,8 +262,8 @@ impl Police {
 impl StormLimit {
     fn of(rate: Rate) -> Self {
         match rate {
-            Rate::Bits(rate) => Self { limit: bits(rate, Default::default(), POLICED), packets: false },
-            Rate::Packets(rate) => Self { limit: packets(rate, None), packets: true },
+            Rate::Bits(rate) => Self { limit: bits(rate, Default::default(), STORM), packets: false },
+            Rate::Packets(rate) => Self { limit: packets(rate, None, STORM), packets: true },
         }
     }
 }

@@ -18,27 +18,31 @@ use vsw_types::{BitRate, PacketRate};
 /// What a limit without a burst of its own lets through at once: so much time at its rate.
 #[derive(Clone, Copy)]
 struct Auto {
-    /// A second divided by this.
-    fraction: u64,
+    millis: u64,
     /// Bits at the least.
     least: u64,
 }
 
-/// A policer holds nothing back, so it has to let pass what a TCP stream sends in a round trip: 100 ms, and
-/// an initial window of ten segments (RFC 6928).
-const POLICED: Auto = Auto { fraction: 10, least: 10 * 1514 * 8 };
+/// A policer holds nothing back, so a TCP stream that exceeds it loses the rest of its window at once and
+/// falls silent until its retransmission timer ends: 200 ms at the least in Linux (RFC 6298 says 1 s). The
+/// tokens of that time must not run over, or the stream never reaches the rate: at 100 ms it got half of it,
+/// at 200 ms 0.92, at 300 ms all. At least an initial window of ten segments (RFC 6928).
+const POLICED: Auto = Auto { millis: 300, least: 10 * 1514 * 8 };
+/// Storms are no TCP: 100 ms, and one frame.
+const STORM: Auto = Auto { millis: 100, least: 1514 * 8 };
 /// A shaper makes up for a worker that wakes late: 10 ms, and two frames.
-const SHAPED: Auto = Auto { fraction: 100, least: 2 * 1514 * 8 };
+const SHAPED: Auto = Auto { millis: 10, least: 2 * 1514 * 8 };
 
 fn bits(rate: BitRate, burst: Burst, auto: Auto) -> Limit {
     let burst = match burst {
-        Burst::Auto => (rate.get() / auto.fraction).max(auto.least),
+        Burst::Auto => (rate.get() / 1000 * auto.millis).max(auto.least),
         Burst::Bytes(n) => n.saturating_mul(8),
     };
     Limit { rate: rate.get(), burst }
 }
 
-/// 100 ms, and ten packets.
-fn packets(rate: PacketRate, burst: Option<u32>) -> Limit {
-    Limit { rate: rate.get(), burst: burst.map_or((rate.get() / 10).max(10), u64::from) }
+/// As long as for bits, and ten packets.
+fn packets(rate: PacketRate, burst: Option<u32>, auto: Auto) -> Limit {
+    let burst = burst.map_or((rate.get() * auto.millis / 1000).max(10), u64::from);
+    Limit { rate: rate.get(), burst }
 }
