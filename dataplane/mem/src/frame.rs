@@ -58,7 +58,7 @@ impl Frame {
         unsafe { self.header.cast::<u8>().add(offset) }
     }
 
-    /// The data in the first buffer: all of it, unless [`Frame::rest`] says more. Headers are here.
+    /// The data in the first buffer: all of it, unless [`Frame::is_chain`]. Headers are here.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: `head + len` is inside the buffer, and this is the only handle to it.
