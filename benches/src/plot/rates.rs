@@ -127,7 +127,7 @@ mod tests {
         let document = roxmltree::Document::parse(&text).unwrap();
         let of = |class: &str| document.descendants().filter(|n| n.attribute("class") == Some(class)).count();
         assert_eq!((of("wanted"), of("measured")), (3, 3));
-        let words: Vec<_> = document.descendants().filter_map(|n| n.text()).collect();
+        let words: Vec<_> = document.descendants().filter_map(|n| n.text().map(str::trim)).collect();
         assert!(
             ["0", "50", "100", "0.2", "1", "a \"stream\" & more"].iter().all(|w| words.contains(w)),
             "{words:?}"

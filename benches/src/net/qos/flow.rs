@@ -7,7 +7,8 @@ use super::super::lab::Netns;
 use crate::interrupt;
 use anyhow::{Context, Result};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -183,6 +184,30 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
+    /// All that an interface receives: bytes of frames with their headers, those of a frame to be segmented once.
+    pub(super) fn interface(ns: &Netns, ifname: &'static str) -> Result<Self> {
+        // Opened there, it tells of that namespace to whoever reads.
+        let mut table = ns.inside(|| File::open("/proc/thread-self/net/dev"))??;
+        let mut read = move || -> Option<u64> {
+            table.rewind().ok()?;
+            let mut text = String::new();
+            table.read_to_string(&mut text).ok()?;
+            let row = text.lines().find_map(|l| l.trim().strip_prefix(ifname)?.strip_prefix(':'))?;
+            row.split_whitespace().next()?.parse().ok()
+        };
+        let arrivals = Arrivals::new();
+        let noted = arrivals.clone();
+        let mut before = read().context("no such interface")?;
+        let thread = Background::start(move || {
+            std::thread::sleep(BUCKET / 10);
+            let Some(now) = read() else { return false };
+            noted.note((now - before) as usize);
+            before = now;
+            true
+        });
+        Ok(Self { arrivals, thread })
+    }
+
     /// At this port of every address, and of this group.
     pub(super) fn udp(ns: &Netns, group: Option<[Ipv4Addr; 2]>, port: u16) -> Result<Self> {
         let socket = ns.inside(|| -> Result<_> {

@@ -8,7 +8,12 @@ use anyhow::Result;
 use std::time::Duration;
 
 /// How long a stream has to find its rate, and bursts to be over.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_millis(900);
+/// How long it is measured then.
+const TIME: Duration = Duration::from_secs(1);
+/// Where a frame is a percent of a second both take longer, so many times.
+const SLOW: f64 = 2e6;
+const SLOWER: u32 = 2;
 
 /// Of the unshaped rate.
 const MOST: f64 = 0.8;
@@ -20,16 +25,15 @@ const FLOOD: f64 = 100e9;
 const OFFERED: f64 = 1.15;
 
 /// For each kind of port, side and protocol: how far the worst of the rates is off.
-pub(crate) fn qos_rate(effort: Effort) -> Result<Vec<Row>> {
-    let time = Duration::from_secs(effort.seconds.min(2).into());
+pub(crate) fn qos_rate(_: Effort) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for kind in PortKind::ALL {
         let lab = Lab::new(kind)?;
         for protocol in Protocol::BOTH {
-            let unlimited = goodput(&lab, protocol, FLOOD, time)?;
+            let unlimited = goodput(&lab, protocol, FLOOD)?;
             eprintln!("  {}, {}, unlimited: {:.0} Mbit/s", kind.name(), protocol.name(), unlimited / 1e6);
             for side in Side::BOTH {
-                let worst = worst(&lab, protocol, side, unlimited * MOST, time)?;
+                let worst = worst(&lab, protocol, side, unlimited * MOST)?;
                 let name = format!("qos-rate, {}, {}, {}", kind.name(), side.name(), protocol.name());
                 rows.push(Row::alone(name, "% off, worst", &worst).goal_below(TOLERANCE));
             }
@@ -39,7 +43,7 @@ pub(crate) fn qos_rate(effort: Effort) -> Result<Vec<Row>> {
 }
 
 /// The largest of the deviations, in percent.
-fn worst(lab: &Lab, protocol: Protocol, side: Side, most: f64, time: Duration) -> Result<Sample> {
+fn worst(lab: &Lab, protocol: Protocol, side: Side, most: f64) -> Result<Sample> {
     let rates: &[f64] = match protocol {
         Protocol::Tcp => &[1e6, 10e6, 100e6, 1e9],
         Protocol::Udp => &[1e6, 100e6],
@@ -48,7 +52,7 @@ fn worst(lab: &Lab, protocol: Protocol, side: Side, most: f64, time: Duration) -
     for rate in rates.iter().copied().filter(|r| *r < most).chain([most]) {
         interrupt::check()?;
         lab.set(side, &format!("--{} {}", side.name(), typed(rate)))?;
-        let got = goodput(lab, protocol, rate * OFFERED, time)?;
+        let got = goodput(lab, protocol, rate * OFFERED)?;
         eprintln!(
             "  {}, {} {:.0} Mbit/s, {}: {:.3} Mbit/s ({:+.2} %)",
             lab.kind.name(),
@@ -65,8 +69,9 @@ fn worst(lab: &Lab, protocol: Protocol, side: Side, most: f64, time: Duration) -
 }
 
 /// Bits of frames a second whose payload arrived.
-fn goodput(lab: &Lab, protocol: Protocol, offered: f64, time: Duration) -> Result<f64> {
+fn goodput(lab: &Lab, protocol: Protocol, offered: f64) -> Result<f64> {
     let flow = lab.flow(protocol, 5001, offered)?;
-    interrupt::sleep(SETTLE)?;
-    Ok(flow.arrivals.measure(time)? * protocol.frame_bits())
+    let times = if offered < SLOW { SLOWER } else { 1 };
+    interrupt::sleep(SETTLE * times)?;
+    Ok(flow.arrivals.measure(TIME * times)? * protocol.frame_bits())
 }

@@ -20,7 +20,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// By UDP, because all of it is the switch's doing; by weight also TCP, four streams a class.
 pub(crate) fn qos_share(effort: Effort) -> Result<Vec<Row>> {
-    let time = Duration::from_secs(effort.seconds.min(2).into());
+    let time = Duration::from_secs(effort.seconds.clamp(2, 3).into());
     let mut rows = Vec::new();
     for kind in PortKind::ALL {
         let lab = Lab::new(kind)?;
@@ -77,11 +77,12 @@ fn guaranteed(lab: &Lab, time: Duration) -> Result<f64> {
 
 /// The longest time without a frame for a class behind one that takes all there is.
 fn starved(lab: &Lab, time: Duration) -> Result<Duration> {
-    lab.set(Side::To, "--sent-to 100m --starve 50ms --classes voice:prio:port=5011;rest:weight=1")?;
-    let rest = lab.flow(Protocol::Udp, 5001, RATE / 10.0)?;
+    // ARP is in a class of its own: a frame of it would take a turn of theirs.
+    lab.set(Side::To, "--sent-to 100m --starve 50ms --classes voice:prio:port=5011;poor:weight=1:port=5001")?;
+    let poor = lab.flow(Protocol::Udp, 5001, RATE / 10.0)?;
     let _voice = lab.flow(Protocol::Udp, 5011, RATE * 1.2)?;
     interrupt::sleep(SETTLE)?;
-    rest.arrivals.reset_gap();
+    poor.arrivals.reset_gap();
     interrupt::sleep(time)?;
-    Ok(rest.arrivals.longest_gap())
+    Ok(poor.arrivals.longest_gap())
 }
