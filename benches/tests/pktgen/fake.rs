@@ -88,7 +88,9 @@ impl Fake {
     }
 
     pub(crate) fn spawn(&self, script: &Path, args: &[&str]) -> Child {
-        Command::new("sh")
+        // A shell cannot take back what it was started to ignore, as behind `nohup ... &`.
+        Command::new("env")
+            .args(["--default-signal=INT,TERM", "sh"])
             .arg(script)
             .args(args)
             .env("PKTGEN_DIR", &self.dir)
