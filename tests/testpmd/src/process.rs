@@ -108,20 +108,13 @@ impl Config {
         }
         command.args(["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", PROGRAM]).args(self.arguments());
         command.env("RUNTIME_DIRECTORY", &self.dir).stdin(Stdio::piped());
-        let (mut reader, writer) = std::io::pipe()?;
-        command.stdout(writer.try_clone()?).stderr(writer);
+        // It writes its prompt a letter at a time: what other threads log must not come in between.
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{PROGRAM} cannot be started"))?;
         let stdin = child.stdin.take().context("its input is a pipe")?;
-        let (sender, said) = channel();
-        std::thread::spawn(move || {
-            let mut part = [0; 4096];
-            while let Ok(n @ 1..) = reader.read(&mut part) {
-                if sender.send(String::from_utf8_lossy(&part[..n]).into_owned()).is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(Testpmd { child, stdin, said, ports: self.nics.len() })
+        let said = listen(child.stdout.take().context("its output is a pipe")?);
+        let logged = listen(child.stderr.take().context("its log is a pipe")?);
+        Ok(Testpmd { child, stdin, said, logged, ports: self.nics.len() })
     }
 
     /// Starts it, and waits until it takes commands: all its NICs are connected.
@@ -132,12 +125,28 @@ impl Config {
     }
 }
 
+/// What comes out of a pipe, as it comes.
+fn listen(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, said) = channel();
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(n @ 1..) = pipe.read(&mut part) {
+            if sender.send(String::from_utf8_lossy(&part[..n]).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    said
+}
+
 /// Killed on drop.
 #[derive(Debug)]
 pub struct Testpmd {
     child: Child,
     stdin: ChildStdin,
     said: Receiver<String>,
+    /// Apart from what it says.
+    logged: Receiver<String>,
     ports: usize,
 }
 
@@ -217,6 +226,7 @@ impl Testpmd {
             match self.said.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(part) => text += &part,
                 Err(e) => {
+                    text.extend(self.logged.try_iter());
                     let lines: Vec<_> = text.lines().filter(|l| !l.trim().is_empty()).collect();
                     bail!("{e}; it says: {}", lines[lines.len().saturating_sub(8)..].join(" | "));
                 }
