@@ -4,4 +4,6 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| vsw_port_vhost::fuzz::requests(data));
+fuzz_target!(|data: &[u8]| {
+    vsw_port_vhost::fuzz::requests(data);
+});
