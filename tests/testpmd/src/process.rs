@@ -74,7 +74,8 @@ impl Config {
         }
         let queues = self.nics.iter().map(|n| n.queues).max().unwrap_or(1);
         let descriptors = self.nics.iter().map(|n| n.descriptors).min().unwrap_or(256);
-        all.extend(["--", "-i", "--no-mlockall"].map(str::to_owned));
+        // It writes its prompt a letter at a time: what another thread says of links must not come in between.
+        all.extend(["--", "-i", "--no-mlockall", "--mask-event", "all"].map(str::to_owned));
         all.extend([format!("--rxq={queues}"), format!("--txq={queues}")]);
         all.extend([format!("--rxd={descriptors}"), format!("--txd={descriptors}")]);
         all.push(format!("--total-num-mbufs={}", self.buffers));
@@ -108,7 +109,7 @@ impl Config {
         }
         command.args(["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", PROGRAM]).args(self.arguments());
         command.env("RUNTIME_DIRECTORY", &self.dir).stdin(Stdio::piped());
-        // It writes its prompt a letter at a time: what other threads log must not come in between.
+        // What its other threads log, likewise.
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{PROGRAM} cannot be started"))?;
         let stdin = child.stdin.take().context("its input is a pipe")?;
