@@ -100,6 +100,11 @@ impl Queue {
         self.publish(buffers, 0)
     }
 
+    /// Makes a chain available that is said to be a table of so many entries, and is not written.
+    pub(crate) fn add_indirect(&mut self, table: usize, entries: u32) {
+        self.publish(&[(BASE + table as u64, 16 * entries, false)], 4);
+    }
+
     fn publish(&mut self, buffers: &[Buffer], flags: u16) -> u16 {
         let n = buffers.len();
         if self.packed {

@@ -1,7 +1,7 @@
 //! What no driver does: each has its name, and ends that ring, not more.
 
 use super::frames::{io, payload, queue};
-use super::guest::{BASE, BUFFERS, Buffer, Guest, SIZE};
+use super::guest::{BASE, BUFFERS, Buffer, Guest, SIZE, USER};
 use crate::fault::Fault;
 use crate::features::{MRG_RXBUF, VERSION_1};
 use crate::ring::{F_EVENT_IDX, F_INDIRECT_DESC, F_RING_PACKED};
@@ -40,6 +40,48 @@ fn lies_about_buffers_have_names() {
         assert_eq!(verdict(all, &many[..16], true), None);
         assert_eq!(verdict(all, &[(BUFFERS, 1 << 20, false); 4], true), None, "over-long is a frame's fault");
     }
+}
+
+#[test]
+fn what_lies_over_an_edge_is_found_out() {
+    let (end, half) = (BASE + SIZE as u64, BASE + SIZE as u64 / 2);
+    for features in [VERSION_1, VERSION_1 | F_RING_PACKED] {
+        // Over the border of two regions: two pieces of one buffer.
+        let (mut guest, mut io) = (Guest::new(features, 16), io());
+        let data = payload(200, 3);
+        guest.send(&[0; 12], &data, half - 100, 1000, false);
+        let mut batch = Batch::new();
+        queue(&guest).recv(&mut batch, &mut io).unwrap();
+        assert_eq!(batch.iter().map(|f| f.bytes().to_vec()).collect::<Vec<_>>(), [data]);
+
+        // An indirect table, and a ring, that end behind the memory.
+        let mut guest = Guest::new(features | F_INDIRECT_DESC, 16);
+        let table = (end - 16 - BASE) as usize;
+        guest.tx.add_indirect(table, 2);
+        queue(&guest).recv(&mut Batch::new(), &mut io).unwrap();
+        assert_eq!(guest.shared.fault(), Some((1, Fault::OutOfMemory(end - 16, 32))));
+        let guest = Guest::new(features, 16);
+        let setup = RingSetup { desc: USER + SIZE as u64 - 16, ..guest.tx.setup(0) };
+        let over = Fault::RingAddress(
+            if features == VERSION_1 { "descriptor table" } else { "descriptor ring" },
+            setup.desc,
+        );
+        assert_eq!(guest.shared.start(1, setup, None), Err(over));
+    }
+}
+
+#[test]
+fn a_chain_that_leaves_the_table_or_comes_back_has_a_name() {
+    let verdict = |next: u8| {
+        let (mut guest, mut io) = (Guest::new(VERSION_1, 16), io());
+        guest.write(BASE + 0x2_0000, &BUFFERS.to_le_bytes());
+        guest.write(BASE + 0x2_0008, &[50, 0, 0, 0, 1, 0, next, 0]);
+        guest.tx.offer(0);
+        queue(&guest).recv(&mut Batch::new(), &mut io).unwrap();
+        guest.shared.fault()
+    };
+    assert_eq!(verdict(16), Some((1, Fault::NoSuchDescriptor(16, 16))));
+    assert_eq!(verdict(0), Some((1, Fault::LongChain)));
 }
 
 #[test]
