@@ -1,5 +1,6 @@
 //! The Ethernet header (IEEE 802.3-2022, 3.2): destination, source, type.
 
+use crate::u16_at;
 use vsw_types::Mac48;
 
 /// Bytes of destination, source and type.
@@ -21,6 +22,23 @@ pub mod ethertype {
 #[inline]
 pub const fn is_tag(ethertype: u16) -> bool {
     ethertype == ethertype::CTAG || ethertype == ethertype::STAG
+}
+
+/// Most tags looked through: a bound on the work, not a limit of a standard.
+const MAX_TAGS: usize = 8;
+
+/// The type behind all tags, and where what it announces begins: bytes from the start of the frame.
+pub(crate) fn payload(bytes: &[u8]) -> Option<(u16, usize)> {
+    let mut at = ADDRESSES_LEN;
+    let mut kind = u16_at(bytes, at)?;
+    for _ in 0..MAX_TAGS {
+        if !is_tag(kind) {
+            break;
+        }
+        at += 4;
+        kind = u16_at(bytes, at)?;
+    }
+    Some((kind, at + 2))
 }
 
 /// Destination, source and type: two loads. (Taken apart byte by byte it was twenty.)

@@ -6,7 +6,7 @@
 use crate::eth::{self, ethertype};
 use crate::{checksum, put_u16, u16_at};
 
-/// Most tags and IPv6 extension headers looked through: a bound on the work.
+/// Most IPv6 extension headers looked through: a bound on the work.
 const MAX_NESTED: usize = 8;
 
 /// The protocols whose first four bytes are ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
@@ -29,16 +29,7 @@ pub struct Outline {
 impl Outline {
     /// Looks through the first bytes of a frame, behind any tags. `None`: this is not IP.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        let mut at = eth::ADDRESSES_LEN;
-        let mut kind = u16_at(bytes, at)?;
-        for _ in 0..MAX_NESTED {
-            if !eth::is_tag(kind) {
-                break;
-            }
-            at += 4;
-            kind = u16_at(bytes, at)?;
-        }
-        let l3 = at + 2;
+        let (kind, l3) = eth::payload(bytes)?;
         match kind {
             ethertype::IPV4 => Self::v4(bytes, l3),
             ethertype::IPV6 => Self::v6(bytes, l3),

@@ -39,21 +39,12 @@ impl Protocol {
     }
 }
 
-/// Most tags and IPv6 extension headers looked through: a bound on the work, not a limit of a standard.
+/// Most IPv6 extension headers looked through: a bound on the work, not a limit of a standard.
 const MAX_NESTED: usize = 8;
 
 /// Finds the headers in the first bytes of a frame. All of them, L4 included, are inside `bytes`.
 pub fn find(bytes: &[u8]) -> Option<Headers> {
-    let mut at = eth::ADDRESSES_LEN;
-    let mut kind = u16_at(bytes, at)?;
-    for _ in 0..MAX_NESTED {
-        if !eth::is_tag(kind) {
-            break;
-        }
-        at += 4;
-        kind = u16_at(bytes, at)?;
-    }
-    let l3 = at + 2;
+    let (kind, l3) = eth::payload(bytes)?;
     let (ip, l4, number) = match kind {
         ethertype::IPV4 => ipv4(bytes, l3)?,
         ethertype::IPV6 => ipv6(bytes, l3)?,
