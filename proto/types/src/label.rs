@@ -1,9 +1,5 @@
 //! Names of things that are not interfaces: QoS profiles and classes.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::str::FromStr;
-
 /// 1 to 32 printable ASCII characters that have no meaning in a list of classes or in a shell's word.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label(Box<str>);
@@ -40,30 +36,7 @@ impl Label {
     }
 }
 
-impl FromStr for Label {
-    type Err = BadLabel;
-    fn from_str(s: &str) -> Result<Self, BadLabel> {
-        Self::new(s)
-    }
-}
-
-impl Borrow<str> for Label {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
+crate::text::is_text!(Label, BadLabel);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ mod marking;
 mod name;
 mod qos_stats;
 mod quantity;
+mod text;
 mod vlan;
 
 pub use drop::{Direction, DropReason};

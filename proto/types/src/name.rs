@@ -1,9 +1,5 @@
 //! Names of bridges and ports, which are names of network interfaces too.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::str::FromStr;
-
 /// The name of a bridge, a port or an interface: what the kernel accepts as an interface name
 /// (`dev_valid_name`, net/core/dev.c: 1 to 15 bytes, not `.` or `..`, no `/`, `:` or white space), and
 /// printable ASCII besides, so that it can be typed, logged and put into a file name.
@@ -48,30 +44,7 @@ impl Name {
     }
 }
 
-impl FromStr for Name {
-    type Err = BadName;
-    fn from_str(s: &str) -> Result<Self, BadName> {
-        Self::new(s)
-    }
-}
-
-impl Borrow<str> for Name {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
+crate::text::is_text!(Name, BadName);
 
 #[cfg(test)]
 mod tests {
