@@ -1,4 +1,4 @@
-//! What a guest goes through, the same over every kind of NIC. Tests call these with a lab and a kind.
+//! What a guest goes through, the same over every kind of NIC. [`crate::stories_over`] makes a test of each.
 
 mod benchmark;
 mod lifetimes;
@@ -37,4 +37,29 @@ fn add_early(lab: &Lab, nic: &Nic, settings: &str) {
 /// The number of the configuration; it does not change unless somebody changes something.
 fn generation(lab: &Lab) -> Value {
     lab.json("show")["generation"].clone()
+}
+
+/// Makes a test of each story, over this kind of NIC.
+#[macro_export]
+macro_rules! stories_over {
+    ($kind:expr) => {
+        $crate::stories_over! { $kind =>
+            the_port_comes_before_its_guest
+            the_guest_comes_before_its_port
+            a_nic_is_plugged_into_a_running_guest
+            a_guest_is_killed_in_the_middle_of_traffic
+            the_switch_restarts_under_a_running_guest
+            a_guest_and_containers_talk_across_vlans
+            guests_talk_to_each_other
+            a_vlan_changes_while_traffic_flows
+            pktgen_in_the_guest_is_counted_at_the_other_side
+        }
+    };
+    ($kind:expr => $($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let Some(lab) = $crate::lab(stringify!($name)) else { return };
+            $crate::stories::$name(&lab, $kind);
+        }
+    )*};
 }
