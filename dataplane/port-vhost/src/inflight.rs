@@ -12,9 +12,8 @@
 //! Thread-safety: each ring's part is written by whoever has the ring.
 
 use crate::fault::Fault;
-use crate::memory::map_shared;
+use crate::mapping::Mapping;
 use std::os::fd::OwnedFd;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU16, AtomicU32};
@@ -39,17 +38,11 @@ fn stride(size: u16) -> usize {
 /// All rings' parts, mapped.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    base: NonNull<u8>,
-    mapped: usize,
+    mapping: Mapping,
     offset: usize,
     rings: u16,
     size: u16,
 }
-
-// SAFETY: an address range in which only atomic operations are done.
-unsafe impl Send for InFlight {}
-// SAFETY: as above.
-unsafe impl Sync for InFlight {}
 
 impl InFlight {
     /// A fresh region: its file and its bytes.
@@ -83,15 +76,9 @@ impl InFlight {
         if (stat.st_size as u64) < end {
             return Err(Fault::InFlight("its file is too small"));
         }
-        let base = map_shared(file, end as usize).map_err(|_| Fault::InFlight("it cannot be mapped"))?;
-        Ok(Self { base, mapped: end as usize, offset: offset as usize, rings, size })
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `map`; notes hold the `Arc`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.mapped) };
+        let mapping = Mapping::new(file, end as usize);
+        let mapping = mapping.map_err(|_| Fault::InFlight("it cannot be mapped"))?;
+        Ok(Self { mapping, offset: offset as usize, rings, size })
     }
 }
 
@@ -109,7 +96,7 @@ impl Note {
     fn word<T>(&self, offset: usize) -> Option<&T> {
         let (region, at) = self.0.as_ref()?;
         // SAFETY: in the header of a ring's part, which is mapped, and aligned to 8.
-        Some(unsafe { region.base.add(at + offset).cast::<T>().as_ref() })
+        Some(unsafe { region.mapping.at(at + offset).cast::<T>().as_ref() })
     }
 
     /// Where a predecessor was: (place before its last batch, place after it), each index and wrap counter.

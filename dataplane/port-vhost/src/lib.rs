@@ -11,6 +11,7 @@ mod features;
 mod inflight;
 mod loans;
 mod log;
+mod mapping;
 mod memory;
 mod message;
 mod offer;

@@ -4,9 +4,8 @@
 //! Thread-safety: bits are set by atomic operations; shared by all rings of a port.
 
 use crate::fault::Fault;
-use crate::memory::map_shared;
+use crate::mapping::Mapping;
 use std::os::fd::OwnedFd;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -16,17 +15,11 @@ const PAGE: u64 = 4096;
 /// The log, mapped.
 #[derive(Debug)]
 pub(crate) struct DirtyLog {
-    base: NonNull<u8>,
-    mapped: usize,
+    mapping: Mapping,
     /// Where bits begin, and their number of bytes.
     offset: usize,
     len: usize,
 }
-
-// SAFETY: an address range in which only atomic operations are done.
-unsafe impl Send for DirtyLog {}
-// SAFETY: as above.
-unsafe impl Sync for DirtyLog {}
 
 impl DirtyLog {
     /// `len` bytes at `offset` of the file.
@@ -40,8 +33,8 @@ impl DirtyLog {
         if (stat.st_size as u64) < end {
             return Err(fault(format!("its file has {} bytes", stat.st_size)));
         }
-        let base = map_shared(file, end as usize).map_err(fault)?;
-        Ok(Self { base, mapped: end as usize, offset: offset as usize, len: len as usize })
+        let mapping = Mapping::new(file, end as usize).map_err(fault)?;
+        Ok(Self { mapping, offset: offset as usize, len: len as usize })
     }
 
     /// The guest's memory from `addr` on was written. What lies behind the log's end is not noted: the front end
@@ -56,20 +49,13 @@ impl DirtyLog {
             if byte >= self.len {
                 return;
             }
-            // SAFETY: inside the mapping.
-            let bits = unsafe { self.base.add(self.offset + byte).cast::<AtomicU8>().as_ref() };
+            // SAFETY: in the mapping, in which only atomic operations are done.
+            let bits = unsafe { self.mapping.at(self.offset + byte).cast::<AtomicU8>().as_ref() };
             let bit = 1 << (page % 8);
             // Also if it is set: the front end may be taking it just now, and the page with it. Release: what was
             // written to the page is there before the bit.
             bits.fetch_or(bit, Ordering::Release);
         }
-    }
-}
-
-impl Drop for DirtyLog {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`; nobody else has the address.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.mapped) };
     }
 }
 

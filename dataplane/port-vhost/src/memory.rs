@@ -5,13 +5,13 @@
 //! immutable: a changed one is a new one that shares the mappings that stay.
 //!
 //! What is in the memory is the guest's, and changes at any moment: nothing here makes a reference to it, only
-//! addresses whose range was checked. A front end that truncates the file behind a mapping makes reads fail
-//! with SIGBUS, so files that can shrink are refused where the kernel tells (`F_SEAL_SHRINK` on a memfd), as
-//! far as front ends seal them; others are measured when they are mapped.
+//! addresses whose range was checked. Files are measured when they are mapped; a front end that truncates one
+//! afterwards ends this process with SIGBUS (docs/adr/0007-vhost-user-of-our-own.md).
 //!
 //! Thread-safety: immutable, shared by `Arc`. Mappings end with the last table (or loan) that has them.
 
 use crate::fault::Fault;
+use crate::mapping::Mapping;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -30,25 +30,6 @@ pub(crate) struct RegionSpec {
     pub(crate) user: u64,
     /// Where in the file it begins, in bytes.
     pub(crate) offset: u64,
-}
-
-/// A mapping of the front of a file, up to the end of a region.
-#[derive(Debug)]
-struct Mapping {
-    base: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: an address range; whoever reads or writes there does so by raw copies.
-unsafe impl Send for Mapping {}
-// SAFETY: as above; nothing in it changes.
-unsafe impl Sync for Mapping {}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `map`, and nobody has an address of it any more: tables and loans hold the `Arc`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -162,26 +143,7 @@ fn map(spec: RegionSpec, file: &OwnedFd) -> Result<Region, Fault> {
     // From the file's beginning: offsets need not be multiples of a huge page, and mappings must be.
     let page = stat.st_blksize.max(4096) as u64;
     let len = len.checked_next_multiple_of(page).ok_or(Fault::RegionBounds(spec.guest, spec.size))? as usize;
-    let mapping =
-        Arc::new(Mapping { base: map_shared(file, len).map_err(|e| Fault::RegionMap(spec.guest, e))?, len });
-    // SAFETY: `offset` is less than `len`.
-    let at = unsafe { mapping.base.add(spec.offset as usize) };
-    Ok(Region { spec, at, _mapping: mapping })
-}
-
-/// `len` bytes of the file, shared, for reading and writing.
-pub(crate) fn map_shared(file: &OwnedFd, len: usize) -> Result<NonNull<u8>, String> {
-    // SAFETY: a fresh mapping aliases nothing of ours.
-    let p = unsafe {
-        rustix::mm::mmap(
-            std::ptr::null_mut(),
-            len,
-            rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
-            rustix::mm::MapFlags::SHARED,
-            file,
-            0,
-        )
-    };
-    let p = p.map_err(|e| e.to_string())?;
-    NonNull::new(p.cast()).ok_or_else(|| "the zero page".into())
+    let mapping = Mapping::new(file, len).map_err(|e| Fault::RegionMap(spec.guest, e))?;
+    let at = mapping.at(spec.offset as usize);
+    Ok(Region { spec, at, _mapping: Arc::new(mapping) })
 }

@@ -260,6 +260,12 @@ impl Ring {
     }
 }
 
+/// Where one of a ring's areas is, told by the front end's address.
+fn area(memory: &Memory, what: &'static str, addr: u64, len: u64, align: u64) -> Result<NonNull<u8>, Fault> {
+    let at = memory.user(addr, len).filter(|at| (at.as_ptr().addr() as u64).is_multiple_of(align));
+    at.ok_or(Fault::RingAddress(what, addr))
+}
+
 /// Virtio 1.2, 2.7.10 (`vring_need_event`): whether `event` is among what became used since `old`.
 fn crossed(event: u16, new: u16, old: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)

@@ -270,10 +270,7 @@ impl Packed {
 
 /// Where the ring and the two event areas are. Virtio 1.2, 2.8.
 fn areas(setup: RingSetup, memory: &Memory) -> Result<[NonNull<u8>; 3], Fault> {
-    let area = |what, addr: u64, len: u64, align: u64| {
-        let at = memory.user(addr, len).filter(|at| (at.as_ptr().addr() as u64).is_multiple_of(align));
-        at.ok_or(Fault::RingAddress(what, addr))
-    };
+    let area = |what, addr, len, align| super::area(memory, what, addr, len, align);
     Ok([
         area("descriptor ring", setup.desc, 16 * u64::from(setup.size), 16)?,
         area("driver event area", setup.avail, 4, 4)?,

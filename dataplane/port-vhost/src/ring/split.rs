@@ -199,10 +199,7 @@ impl Split {
 /// Where the three areas are. Virtio 1.2, 2.7.
 fn areas(setup: RingSetup, memory: &Memory) -> Result<[NonNull<u8>; 3], Fault> {
     let n = u64::from(setup.size);
-    let area = |what, addr: u64, len: u64, align: u64| {
-        let at = memory.user(addr, len).filter(|at| (at.as_ptr().addr() as u64).is_multiple_of(align));
-        at.ok_or(Fault::RingAddress(what, addr))
-    };
+    let area = |what, addr, len, align| super::area(memory, what, addr, len, align);
     Ok([
         area("descriptor table", setup.desc, 16 * n, 16)?,
         area("available ring", setup.avail, 6 + 2 * n, 2)?,

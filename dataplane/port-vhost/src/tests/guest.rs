@@ -3,7 +3,8 @@
 #![cfg_attr(fuzzing, allow(dead_code))] // fuzzing needs less of it
 
 use crate::features::Terms;
-use crate::memory::{Memory, RegionSpec, map_shared};
+use crate::mapping::Mapping;
+use crate::memory::{Memory, RegionSpec};
 use crate::ring::{F_EVENT_IDX, F_RING_PACKED};
 use crate::shared::{RingSetup, Shared};
 use rustix::event::{EventfdFlags, eventfd};
@@ -217,6 +218,7 @@ impl Queue {
 pub(crate) struct Guest {
     pub(crate) shared: Arc<Shared>,
     pub(crate) file: OwnedFd,
+    _mapping: Mapping,
     memory: *mut u8,
     pub(crate) features: u64,
     /// What it receives by, and sends by.
@@ -230,7 +232,8 @@ impl Guest {
     /// Connected and running, with rings of `size`.
     pub(crate) fn new(features: u64, size: u16) -> Self {
         let file = memfd(SIZE as u64);
-        let memory = map_shared(&file, SIZE).unwrap().as_ptr();
+        let mapping = Mapping::new(&file, SIZE).unwrap();
+        let memory = mapping.at(0).as_ptr();
         let queue = |at: usize| Queue {
             memory,
             desc: at,
@@ -249,7 +252,16 @@ impl Guest {
             kick: eventfd(0, EventfdFlags::NONBLOCK).unwrap(),
         };
         let (rx, tx) = (queue(0x1000), queue(0x2_0000));
-        let guest = Self { shared: Shared::new(1).unwrap(), file, memory, features, rx, tx, tables: 0 };
+        let guest = Self {
+            shared: Shared::new(1).unwrap(),
+            file,
+            _mapping: mapping,
+            memory,
+            features,
+            rx,
+            tx,
+            tables: 0,
+        };
         guest.shared.set_features(features);
         guest.shared.set_memory(guest.table()).unwrap();
         guest.start(Self::fresh(features));
@@ -310,12 +322,5 @@ impl Guest {
         self.tables = (self.tables + 1) % 16;
         self.tx.add(&pieces, indirect.then_some(0x3_0000 + 0x1000 * self.tables));
         addr + whole.len() as u64
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`.
-        unsafe { libc::munmap(self.memory.cast(), SIZE) };
     }
 }
