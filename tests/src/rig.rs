@@ -56,13 +56,21 @@ pub struct Setup {
     pub pool: PoolSize,
     /// Ports that cannot do everything.
     pub caps: BTreeMap<String, PortCaps>,
+    /// Ports that have more than one queue.
+    pub queues: BTreeMap<String, usize>,
     pub wrap: Wrap,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let pool = PoolSize { small: 1024, large: 64 };
-        Self { workers: 1, pool, caps: BTreeMap::new(), wrap: Box::new(|_, queue| queue) }
+        Self {
+            workers: 1,
+            pool,
+            caps: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            wrap: Box::new(|_, queue| queue),
+        }
     }
 }
 
@@ -138,7 +146,8 @@ impl Rig {
             let queues = if matches!(port.kind, PortKind::Patch { .. }) {
                 Vec::new()
             } else {
-                let (peer, OpenPort { queues, .. }) = SimPeer::open(caps);
+                let count = self.setup.queues.get(name.as_str()).copied().unwrap_or(1);
+                let (peer, OpenPort { queues, .. }) = SimPeer::open_queues(caps, count);
                 self.peers.insert(name.to_string(), peer);
                 queues.into_iter().map(|q| (self.setup.wrap)(name.as_str(), q)).collect()
             };
@@ -280,9 +289,9 @@ impl Rig {
         for name in self.slots.keys() {
             let c = self.counters(name.as_str());
             assert_eq!(
-                c.rx_packets(),
-                c.forwarded() + c.dropped(Direction::Rx),
-                "port {name}: received is forwarded and dropped"
+                c.rx_packets() + c.rx_segmented(),
+                c.forwarded() + c.rx_queued() + c.dropped(Direction::Rx),
+                "port {name}: received is forwarded and dropped, or waits"
             );
             sum.add(&c);
         }

@@ -232,13 +232,28 @@ port tap1, QoS voice+bulk
                "ecn_marked": 2, "queue_packets": 12, "queue_bytes": 12_000, "queue_bytes_max": 60_000,
                "queue_ms": 1.5, "queue_ms_max": 25.0})
     );
+    host.ctl("set-port br0 tap1 --sent-by 1m,red=wait");
+    host.good(
+        "qos show tap1",
+        "\
+port tap1
+  SENT BY IT  PACKETS    BYTES  ECN  DROPS  QUEUE    MAX   MS  MAX-MS
+  all            1000  1000000    2      7  12000  60000  1.5    25.0
+    dropped: class-full 4, class-delay 3
+",
+    );
+    let told = json(&host.ctl("qos show tap1 -o json"));
+    assert_eq!(
+        (&told[0]["sent_by"], &told[0]["sent_by_queue"]["queue_bytes"]),
+        (&json!(null), &json!(12_000))
+    );
     let told = json(&host.ctl("qos show tap0 -o json"));
     let count = |n: u64| json!({"packets": n, "bytes": n * 1000});
     assert_eq!(
         told,
         json!([{"bridge": "br0", "port": "tap0", "profile": "", "classes": [],
                 "sent_by": {"green": count(90), "yellow": count(8), "red": count(2), "dropped": count(2),
-                            "remarked_packets": 8},
+                            "remarked_packets": 8}, "sent_by_queue": null,
                 "storm": [{"kind": "broadcast", "passed": count(500), "dropped": count(70)}]}])
     );
 }

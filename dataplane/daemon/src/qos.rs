@@ -4,7 +4,7 @@
 use crate::switch::Switch;
 use vsw_api::v1;
 use vsw_config::Config;
-use vsw_config::qos::PortQos;
+use vsw_config::qos::{ColourAction, Policer, PortQos};
 use vsw_types::{ClassStats, Count, Name, QosStats};
 
 /// Of one port, or of all that have any quality of service.
@@ -39,7 +39,9 @@ fn messages(
 
 /// What was configured is always told, even where nothing was counted yet.
 fn of_port(qos: &PortQos, stats: &QosStats) -> v1::PortQosStats {
-    let policed = qos.sent_by().map(|_| stats.sent_by.unwrap_or_default());
+    let waits = |p: &&Policer| p.red == ColourAction::Wait;
+    let policed = qos.sent_by().filter(|p| !waits(p)).map(|_| stats.sent_by.unwrap_or_default());
+    let queue = qos.sent_by().filter(waits).map(|_| of_class("", stats.sent_by_queue.as_ref()));
     let limits = [
         ("broadcast", qos.storm.broadcast),
         ("multicast", qos.storm.multicast),
@@ -56,6 +58,7 @@ fn of_port(qos: &PortQos, stats: &QosStats) -> v1::PortQosStats {
             dropped: count(p.dropped),
             remarked: p.remarked,
         }),
+        sent_by_queue: queue,
         storm: storm
             .map(|((kind, _), s)| v1::StormStats {
                 kind: kind.to_owned(),
@@ -127,6 +130,7 @@ mod tests {
             sent_by: Some(PolicerStats { green: c(1), red: c(2), dropped: c(2), ..Default::default() }),
             storm: [storm(10), storm(20), storm(30)],
             classes: vec![class],
+            ..Default::default()
         };
         let told = messages(&config(), None, |_| Some(stats.clone()));
         let [port] = &told[..] else { panic!("{told:?}") };
@@ -141,6 +145,20 @@ mod tests {
         let [rest] = &port.classes[..] else { panic!("{:?}", port.classes) };
         assert_eq!((rest.name.as_str(), rest.sent.unwrap().packets, rest.queue_bytes_max), ("rest", 7, 3000));
         assert_eq!(rest.drops, [v1::QosDrop { reason: "class-full".into(), packets: 2 }]);
+    }
+
+    #[test]
+    fn what_waits_is_not_policed() {
+        let sent_by = DraftPolicer { rate: Some(1_000_000), red: "wait".into(), ..Default::default() };
+        let own = DraftProfile { sent_by: Some(sent_by), ..Default::default() };
+        let qos = DraftPortQos { own: Some(own), ..Default::default() };
+        let ports = vec![DraftPort { name: "patient".into(), qos, ..Default::default() }];
+        let bridges = vec![DraftBridge { name: "br0".into(), ports, ..Default::default() }];
+        let config = Config::try_from(Draft { generation: 1, bridges, ..Default::default() }).unwrap();
+        let queue = ClassStats { queue_bytes: 5, ..Default::default() };
+        let stats = QosStats { sent_by_queue: Some(queue), ..Default::default() };
+        let told = messages(&config, None, |_| Some(stats.clone()));
+        assert_eq!((told[0].sent_by, told[0].sent_by_queue.as_ref().map(|q| q.queue_bytes)), (None, Some(5)));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Counting without sharing: a worker adds to plain numbers that it owns, and publishes them at the edge
 //! of a pass.
 //!
-//! What must add up, whenever no frame is inside the switch but those that wait in a shaped port's queues (a
-//! test holds it):
+//! What must add up, whenever no frame is inside the switch but those that wait in queues of quality of
+//! service (a test holds it):
 //!
-//! * for each port: `rx_packets == forwarded + the sum of its rx drops`
+//! * for each port: `rx_packets + rx_segmented == forwarded + rx_queued + the sum of its rx drops`
 //! * over all ports: `forwarded + copies + segmented == tx_packets + queued + the sum of tx drops`
 
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vsw_types::{Direction, DropReason, MAX_PORTS, PortIdx};
 
 const REASONS: usize = DropReason::COUNT;
-const FIELDS: usize = 11 + 2 * REASONS;
+const FIELDS: usize = 13 + 2 * REASONS;
 
 /// What is counted besides drops. Names as in [`PortCounters`]' methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum Field {
     Copies,
     Segmented,
     Queued,
+    RxSegmented,
+    RxQueued,
     MacsMoved,
     MacsEvicted,
     MacsRefused,
@@ -71,6 +73,14 @@ impl PortCounters {
     /// Frames that wait in the queues of a shaped port now.
     pub fn queued(&self) -> u64 {
         self.0[Field::Queued as usize]
+    }
+    /// Frames that came of cutting received ones before they waited to come in, less the larger ones.
+    pub fn rx_segmented(&self) -> u64 {
+        self.0[Field::RxSegmented as usize]
+    }
+    /// Received frames that wait to come in now.
+    pub fn rx_queued(&self) -> u64 {
+        self.0[Field::RxQueued as usize]
     }
     /// Stations that moved to this port.
     pub fn macs_moved(&self) -> u64 {

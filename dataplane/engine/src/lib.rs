@@ -20,6 +20,7 @@ mod command;
 pub mod counters;
 mod engine;
 mod exec;
+mod inbox;
 mod mark;
 mod mesh;
 pub mod offload;

@@ -1,9 +1,10 @@
 //! Frames between workers: a one-writer, one-reader ring for each ordered pair.
 //!
-//! A frame whose egress port has no queue here goes to the worker that has one, in batches. What two workers
-//! both write to is written once a batch: the ring's indices, and the reader's list of those who rang. A
-//! worker reads only the rings on its list, so that a pass costs nothing for workers that are silent,
-//! however many there are; a sleeping worker is woken once a batch.
+//! A frame whose egress port has no queue here goes to the worker that has one, and one that has to wait before
+//! it comes in goes to the home of its port; both in batches. What two workers both write to is written once a
+//! batch: the ring's indices, and the reader's list of those who rang. A worker reads only the rings on its list,
+//! so that a pass costs nothing for workers that are silent, however many there are; a sleeping worker is woken
+//! once a batch.
 //!
 //! Order: the writer fills the ring, then puts itself on the list, then looks whether the reader sleeps; the
 //! reader takes the list, then reads the rings. Whoever is put on the list after that is there the next time.
@@ -14,13 +15,19 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vsw_mem::{BATCH, Frame};
-use vsw_types::PortIdx;
+use vsw_types::{Direction, PortIdx};
 
 /// Frames that wait between two workers at most.
 const DEPTH: usize = 1024;
 
-/// A frame, and the port that it is to leave by.
-pub(crate) type Parcel = (PortIdx, Frame);
+/// A frame, and what it is to do there.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) frame: Frame,
+    pub(crate) port: PortIdx,
+    /// `Tx`: it leaves by the port. `Rx`: it came by it, and waits to come in.
+    pub(crate) direction: Direction,
+}
 
 /// Who has put something into a ring since it was last read: a bit for each worker.
 type Rung = Arc<[AtomicU64]>;
@@ -96,27 +103,27 @@ impl Mesh {
     /// # Errors
     /// Gives it back when there is no such worker, or it is behind.
     #[inline]
-    pub(crate) fn push(&mut self, worker: usize, port: PortIdx, frame: Frame) -> Result<(), Frame> {
-        let Some(Some(line)) = self.to.get_mut(worker) else { return Err(frame) };
+    pub(crate) fn push(&mut self, worker: usize, parcel: Parcel) -> Result<(), Parcel> {
+        let Some(Some(line)) = self.to.get_mut(worker) else { return Err(parcel) };
         if line.pending.is_empty() {
             self.waiting.push(worker as u16);
         }
         if line.pending.is_full() {
             line.send();
         }
-        line.pending.try_push((port, frame)).map_err(|full| full.element().1)
+        line.pending.try_push(parcel).map_err(|full| full.element())
     }
 
     /// Sends what is pending, and wakes those who sleep and got something. What does not fit into a ring goes
     /// to `refuse`.
     #[inline]
-    pub(crate) fn flush(&mut self, mut refuse: impl FnMut(PortIdx, Frame)) {
+    pub(crate) fn flush(&mut self, mut refuse: impl FnMut(Parcel)) {
         while let Some(worker) = self.waiting.pop() {
             let Some(Some(line)) = self.to.get_mut(worker as usize) else { continue };
             line.send();
             line.rung[self.me / BITS].fetch_or(1 << (self.me % BITS), Ordering::Release);
             line.bell.ring_if_asleep();
-            line.pending.drain(..).for_each(|(port, frame)| refuse(port, frame));
+            line.pending.drain(..).for_each(&mut refuse);
         }
     }
 
@@ -171,21 +178,25 @@ mod tests {
         (Mesh::between(&bells), FrameCache::new(pool))
     }
 
+    fn parcel(port: u16, frames: &mut FrameCache) -> Parcel {
+        Parcel { frame: frames.take().unwrap(), port: PortIdx(port), direction: Direction::Tx }
+    }
+
     #[test]
     fn frames_arrive_in_order_and_by_batch() {
         let (mut ends, mut frames) = mesh(3);
         for i in 0..40 {
-            ends[0].push(2, PortIdx(i), frames.take().unwrap()).unwrap();
+            ends[0].push(2, parcel(i, &mut frames)).unwrap();
         }
         assert!(ends[2].is_empty(), "nobody rang yet");
-        ends[0].flush(|_, _| panic!("there is room"));
+        ends[0].flush(|_| panic!("there is room"));
         assert!(!ends[2].is_empty() && ends[1].is_empty());
         let mut got = Vec::new();
         ends[2].receive(30, &mut got);
         assert!(!ends[2].is_empty(), "ten are left");
         ends[2].receive(60, &mut got);
         assert!(ends[2].is_empty());
-        assert!(got.iter().map(|(p, _)| p.0).eq(0..40));
+        assert!(got.iter().map(|p| p.port.0).eq(0..40));
     }
 
     #[test]
@@ -194,12 +205,12 @@ mod tests {
         let (mut taken, mut refused) = (0, 0);
         for _ in 0..40 {
             for _ in 0..BATCH {
-                match ends[0].push(1, PortIdx(0), frames.take().unwrap()) {
+                match ends[0].push(1, parcel(0, &mut frames)) {
                     Ok(()) => taken += 1,
                     Err(_) => refused += 1,
                 }
             }
-            ends[0].flush(|_, _| {
+            ends[0].flush(|_| {
                 taken -= 1;
                 refused += 1;
             });
@@ -208,18 +219,18 @@ mod tests {
         let mut got = Vec::new();
         ends[1].receive(usize::MAX, &mut got);
         assert_eq!(got.len(), DEPTH);
-        assert!(ends[0].push(0, PortIdx(0), frames.take().unwrap()).is_err(), "not to oneself");
+        assert!(ends[0].push(0, parcel(0, &mut frames)).is_err(), "not to oneself");
     }
 
     #[test]
     fn more_workers_than_bits_in_a_word() {
         let (mut ends, mut frames) = mesh(70);
         for from in [0, 5, 64, 69] {
-            ends[from].push(66, PortIdx(from as u16), frames.take().unwrap()).unwrap();
-            ends[from].flush(|_, _| panic!("there is room"));
+            ends[from].push(66, parcel(from as u16, &mut frames)).unwrap();
+            ends[from].flush(|_| panic!("there is room"));
         }
         let mut got = Vec::new();
         ends[66].receive(usize::MAX, &mut got);
-        assert!(got.iter().map(|(p, _)| p.0).eq([0, 5, 64, 69]));
+        assert!(got.iter().map(|p| p.port.0).eq([0, 5, 64, 69]));
     }
 }

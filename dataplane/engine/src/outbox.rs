@@ -7,6 +7,7 @@
 
 use crate::command::{Attach, Event, Via};
 use crate::counters::Counters;
+use crate::inbox::Inbox;
 use crate::mesh::{Mesh, Parcel};
 use crate::shaper::{Budget, Desk};
 use crate::slot::{Slot, discard};
@@ -15,7 +16,7 @@ use vsw_mem::{Frame, PoolSize};
 use vsw_port::{Io, PortCaps};
 use vsw_qos::Wheel;
 use vsw_switch::Snapshot;
-use vsw_types::{DropReason, Now, PortIdx};
+use vsw_types::{Direction::Rx, Direction::Tx, DropReason, Now, PortIdx};
 
 /// Frames taken over from other workers in one pass, at most.
 pub(crate) const ARRIVE: usize = 4 * vsw_mem::BATCH;
@@ -151,7 +152,7 @@ impl Outbox {
     pub(crate) fn adopt(&mut self, snapshot: &Snapshot, io: &mut Io, counters: &mut Counters) {
         let Self { slots, ways, origins, wheel, shaped, budget, now, mesh, waiting, .. } = self;
         wheel.reserve(slots.len());
-        budget.ports = snapshot.ports().filter(|(_, p)| p.shaping.is_some()).count();
+        budget.ports = snapshot.ports().map(|(_, p)| p.queue_count()).sum();
         let mut desk = Desk { now: *now, budget, io, counters };
         for (port, (way, origin)) in ways.iter_mut().zip(origins).enumerate() {
             let (Some(way), Some(origin)) = (way, origin) else { continue };
@@ -257,10 +258,15 @@ impl Outbox {
         counters: &mut Counters,
     ) -> Pushed {
         let Route::Worker(w) = way.route else { return Pushed::Aside(frame) };
-        if let Err(frame) = self.mesh.push(w as usize, port, frame) {
-            discard(frame, port, DropReason::MeshFull, io, counters);
-        }
+        self.hand_over(w as usize, Parcel { frame, port, direction: Tx }, io, counters);
         Pushed::Taken
+    }
+
+    /// Has another worker do the rest.
+    pub(crate) fn hand_over(&mut self, worker: usize, parcel: Parcel, io: &mut Io, counters: &mut Counters) {
+        if let Err(parcel) = self.mesh.push(worker, parcel) {
+            lose(parcel, io, counters);
+        }
     }
 
     pub(crate) fn is_shaped(&self, port: PortIdx) -> bool {
@@ -280,20 +286,28 @@ impl Outbox {
                 slot.enqueue(frame, &mut Desk { now: self.now, budget: &mut self.budget, io, counters });
             }
             Some(Route::ShapedThere(home)) => {
-                if let Err(frame) = self.mesh.push(home as usize, port, frame) {
-                    discard(frame, port, DropReason::MeshFull, io, counters);
-                }
+                self.hand_over(home as usize, Parcel { frame, port, direction: Tx }, io, counters);
             }
             _ => discard(frame, port, DropReason::PortGone, io, counters),
         }
     }
 
     /// Takes over frames from other workers, at most so many; returns how many.
-    pub(crate) fn take_over(&mut self, most: usize, io: &mut Io, counters: &mut Counters) -> usize {
+    pub(crate) fn take_over(
+        &mut self,
+        most: usize,
+        inbox: &mut Inbox,
+        io: &mut Io,
+        counters: &mut Counters,
+    ) -> usize {
         let mut arrived = std::mem::take(&mut self.arrived);
         self.mesh.receive(most, &mut arrived);
         let taken = arrived.len();
-        for (port, frame) in arrived.drain(..) {
+        for Parcel { frame, port, direction } in arrived.drain(..) {
+            if direction == Rx {
+                inbox.hold(port, frame, &mut self.desk(io, counters));
+                continue;
+            }
             let Some(way) = self.way(port) else {
                 discard(frame, port, DropReason::PortGone, io, counters);
                 continue;
@@ -338,7 +352,18 @@ impl Outbox {
                 }
             }
         }
-        self.mesh.flush(|port, frame| discard(frame, port, DropReason::MeshFull, io, counters));
+        self.mesh.flush(|parcel| lose(parcel, io, counters));
+    }
+
+    /// What queueing works with, in this pass.
+    pub(crate) fn desk<'a>(&'a mut self, io: &'a mut Io, counters: &'a mut Counters) -> Desk<'a> {
+        Desk { now: self.now, budget: &mut self.budget, io, counters }
+    }
+
+    /// The worker that has what waits of a port; `None`: no queue, or not known here.
+    pub(crate) fn home(&self, port: PortIdx) -> Option<usize> {
+        let origin = self.origins.get(port.0 as usize).copied().flatten()?;
+        (!matches!(origin.route, Route::Engine)).then_some(origin.home as usize)
     }
 
     /// Has those slots served whose moment has come.
@@ -351,4 +376,11 @@ impl Outbox {
             }
         }
     }
+}
+
+/// Counts a frame that another worker had no room for, and frees it.
+#[cold]
+fn lose(parcel: Parcel, io: &mut Io, counters: &mut Counters) {
+    io.frames.recycle(parcel.frame);
+    counters.drops(parcel.port, parcel.direction, DropReason::MeshFull, 1);
 }

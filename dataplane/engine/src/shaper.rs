@@ -1,18 +1,17 @@
-//! The queues of a shaped port: frames that wait for their moment.
+//! The queues of a shaped port, of one direction: frames that wait for their moment.
 //!
 //! One worker has them, the port's home, so that they need no lock; others hand it their frames. Who waits
 //! holds buffers of the pool, which are everybody's: [`Budget`] says how many.
 
 use crate::counters::{Counters, Field};
 use crate::offload;
-use crate::slot::discard;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use vsw_mem::{Frame, PoolSize};
 use vsw_port::{Io, PortCaps};
 use vsw_qos::{Item, MAX_CLASSES, Scheduler, Size};
 use vsw_switch::qos::Shaping;
-use vsw_types::{Direction::Tx, DropReason, Now, PortIdx};
+use vsw_types::{Direction, DropReason, Now, PortIdx};
 use vsw_wire::{ip::Outline, u16_at};
 
 /// Buffers that a worker's queues hold, and may hold: small and large ones.
@@ -101,9 +100,17 @@ pub(crate) struct Desk<'a> {
     pub(crate) counters: &'a mut Counters,
 }
 
+/// Whose frames, and which.
+#[derive(Clone, Copy)]
+struct Way {
+    port: PortIdx,
+    /// `Tx`: what is sent to the attached side. `Rx`: what it sends.
+    direction: Direction,
+}
+
 /// The queues of one port.
 pub(crate) struct Shaper {
-    port: PortIdx,
+    way: Way,
     shaping: Arc<Shaping>,
     scheduler: Scheduler<Queued>,
     held: Accounts,
@@ -112,19 +119,19 @@ pub(crate) struct Shaper {
 }
 
 impl Shaper {
-    pub(crate) fn new(port: PortIdx, shaping: Arc<Shaping>, now: Now) -> Self {
+    pub(crate) fn new(port: PortIdx, direction: Direction, shaping: Arc<Shaping>, now: Now) -> Self {
         let scheduler = Scheduler::new(shaping.scheduler.clone(), now);
         let seed = RandomState::new().build_hasher().finish() | 1;
-        Self { port, shaping, scheduler, held: Accounts::default(), seed }
+        Self { way: Way { port, direction }, shaping, scheduler, held: Accounts::default(), seed }
     }
 
     /// Goes by other settings. What waits and what was counted stay.
     pub(crate) fn change(&mut self, shaping: Arc<Shaping>, desk: &mut Desk<'_>) {
         if !shaping.is_like(&self.shaping) {
-            let Self { port, scheduler, held, .. } = self;
+            let Self { way, scheduler, held, .. } = self;
             let settings = shaping.scheduler.clone();
             let was = shaping.was(&self.shaping);
-            scheduler.change(settings, was, desk.now, &mut |q, reason| desk.drop(q, reason, *port, held));
+            scheduler.change(settings, was, desk.now, &mut |q, reason| desk.drop(q, reason, *way, held));
         }
         self.shaping = shaping;
     }
@@ -145,37 +152,41 @@ impl Shaper {
             self.queue(piece, size, class, &mut Desk { now: *now, budget, io, counters });
         });
         if let Err(reason) = result {
-            counters.drops(self.port, Tx, reason, 1);
+            counters.drops(self.way.port, self.way.direction, reason, 1);
             pieces += 1;
         }
-        counters.add(self.port, Field::Segmented, pieces - 1);
+        let cut = match self.way.direction {
+            Direction::Rx => Field::RxSegmented,
+            Direction::Tx => Field::Segmented,
+        };
+        counters.add(self.way.port, cut, pieces - 1);
     }
 
     /// The one place where frames begin to wait.
     fn queue(&mut self, frame: Frame, size: Size, class: usize, desk: &mut Desk<'_>) {
-        let Self { port, shaping, scheduler, held, seed } = self;
+        let Self { way, shaping, scheduler, held, seed } = self;
         // A guest does not wait for its buffers as long as its frames wait here.
         let frame = match desk.io.frames.own(frame) {
             Ok(frame) => frame,
             Err(frame) => {
                 scheduler.refuse(class, size);
-                return discard(frame, *port, DropReason::NoFrame, desk.io, desk.counters);
+                return desk.discard(frame, *way, DropReason::NoFrame);
             }
         };
         if !desk.budget.take(&mut held[class], &frame) {
             scheduler.refuse(class, size);
-            return discard(frame, *port, DropReason::ClassFull, desk.io, desk.counters);
+            return desk.discard(frame, *way, DropReason::ClassFull);
         }
         let flow = if shaping.scheduler.classes[class].flows > 1 { flow(frame.bytes(), *seed) } else { 0 };
         scheduler.push(class, Queued(frame, class as u8), size, flow, desk.now, &mut |q, reason| {
-            desk.drop(q, reason, *port, held)
+            desk.drop(q, reason, *way, held)
         });
     }
 
     /// The frame that leaves now, or when to ask again; `None`: nothing waits.
     pub(crate) fn pop(&mut self, desk: &mut Desk<'_>) -> Result<Frame, Option<Now>> {
-        let Self { port, scheduler, held, .. } = self;
-        let departure = scheduler.pop(desk.now, &mut |q, reason| desk.drop(q, reason, *port, held))?;
+        let Self { way, scheduler, held, .. } = self;
+        let departure = scheduler.pop(desk.now, &mut |q, reason| desk.drop(q, reason, *way, held))?;
         let Queued(frame, account) = departure.item;
         desk.budget.give(&mut held[account as usize], &frame);
         Ok(frame)
@@ -202,15 +213,19 @@ impl Shaper {
 }
 
 impl Desk<'_> {
-    fn drop(
-        &mut self,
-        Queued(frame, account): Queued,
-        reason: DropReason,
-        port: PortIdx,
-        held: &mut Accounts,
-    ) {
+    fn drop(&mut self, Queued(frame, account): Queued, reason: DropReason, way: Way, held: &mut Accounts) {
         self.budget.give(&mut held[account as usize], &frame);
-        discard(frame, port, reason, self.io, self.counters);
+        self.discard(frame, way, reason);
+    }
+
+    /// Counts a frame that does not come in, and frees it.
+    pub(crate) fn discard_received(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
+        self.discard(frame, Way { port, direction: Direction::Rx }, reason);
+    }
+
+    fn discard(&mut self, frame: Frame, way: Way, reason: DropReason) {
+        self.io.frames.recycle(frame);
+        self.counters.drops(way.port, way.direction, reason, 1);
     }
 }
 

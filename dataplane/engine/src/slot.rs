@@ -83,7 +83,7 @@ impl Slot {
     pub(crate) fn shape(&mut self, shaping: &Arc<Shaping>, desk: &mut Desk<'_>) {
         match &mut self.shaper {
             Some(shaper) => shaper.change(shaping.clone(), desk),
-            None => self.shaper = Some(Box::new(Shaper::new(self.port, shaping.clone(), desk.now))),
+            None => self.shaper = Some(Box::new(Shaper::new(self.port, Tx, shaping.clone(), desk.now))),
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::command::{Attach, Command, Event};
 use crate::counters::{CounterBank, Counters, Field};
 use crate::exec::{Exec, key_of};
+use crate::inbox::Inbox;
 use crate::mesh::Mesh;
 use crate::outbox::{ARRIVE, Outbox};
 use crate::readiness::Readiness;
@@ -57,6 +58,7 @@ pub struct Worker {
     bank: Arc<CounterBank>,
     io: Io,
     counters: Counters,
+    inbox: Inbox,
     out: Outbox,
     readiness: Readiness,
     batch: Batch,
@@ -85,6 +87,7 @@ impl Worker {
             bank: parts.bank,
             io: Io::new(parts.pool),
             counters: Counters::default(),
+            inbox: Inbox::default(),
             out: Outbox::new(parts.mesh, parts.pool.size(), parts.events.clone()),
             readiness: Readiness::new(parts.bell.fd())?,
             batch: Batch::new(),
@@ -100,7 +103,7 @@ impl Worker {
 
     /// Receives from every active queue once, decides, sends. Returns the frames that moved: 0 means idle.
     pub fn pass(&mut self, now: Now) -> usize {
-        let Self { config, watched, io, counters, out, readiness, batch, patched, events, .. } = self;
+        let Self { config, watched, io, counters, inbox, out, readiness, batch, patched, events, .. } = self;
         let published = config.load();
         let snap = &published.snapshot;
         let mut moved = 0;
@@ -108,6 +111,10 @@ impl Worker {
         out.begin(now);
         if self.seen.load(Ordering::Relaxed) != published.epoch {
             out.adopt(snap, io, counters);
+            inbox.adopt(snap, out, io, counters);
+            let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0, learned: false };
+            release(inbox, &mut exec, now);
+            tell_of_stations(exec.learned, watched, events);
         }
         while let Some(at) = readiness.active(i) {
             let (received, port) = match out.slots.get_mut(at as usize) {
@@ -118,12 +125,12 @@ impl Worker {
             if received > 0 {
                 out.touch(at);
             }
-            if !batch.is_empty() {
+            if let Some(home) = inbox.home(port) {
+                inbox.hold_all((port, home), batch, out, io, counters);
+            } else if !batch.is_empty() {
                 let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0, learned: false };
                 forward(port, batch, &mut exec, now);
-                if exec.learned {
-                    tell_of_stations(watched, events);
-                }
+                tell_of_stations(exec.learned, watched, events);
             }
             match out.slots.get_mut(at as usize) {
                 Some(Some(slot)) if slot.broken => {
@@ -138,7 +145,13 @@ impl Worker {
                 }
             }
         }
-        moved += out.take_over(ARRIVE, io, counters);
+        moved += out.take_over(ARRIVE, inbox, io, counters);
+        let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0, learned: false };
+        release(inbox, &mut exec, now);
+        while let Some(port) = inbox.next(now) {
+            moved += let_in(port, inbox, batch, &mut exec, now);
+        }
+        tell_of_stations(exec.learned, watched, events);
         out.flush(io, counters);
         if self.seen.load(Ordering::Relaxed) != published.epoch {
             self.seen.store(published.epoch, Ordering::Release);
@@ -170,10 +183,12 @@ impl Worker {
 
     /// Forgets the port. Its queues come back; one that is flushed and dropped closes its device.
     pub fn detach(&mut self, port: PortIdx) -> Vec<Box<dyn PortQueue>> {
-        self.out.take_over(usize::MAX, &mut self.io, &mut self.counters);
-        self.out.flush(&mut self.io, &mut self.counters);
-        self.out.clear(port, &mut self.io, &mut self.counters);
-        let gone: Vec<_> = self.out.remove(port).collect();
+        let Self { io, counters, inbox, out, .. } = self;
+        out.take_over(usize::MAX, inbox, io, counters);
+        out.flush(io, counters);
+        inbox.clear(port, &mut out.desk(io, counters));
+        out.clear(port, io, counters);
+        let gone: Vec<_> = out.remove(port).collect();
         let queues = gone.into_iter().map(|(at, slot)| {
             self.readiness.remove(at, slot.queue.readiness());
             slot.queue
@@ -221,7 +236,8 @@ impl Worker {
     /// Sleeps until a queue has something, somebody rings, or something that waits may leave.
     pub(crate) fn sleep(&mut self, clock: impl Fn() -> Now) {
         self.counters.publish(&self.bank);
-        let most = self.out.due().map(|due| due.0.saturating_sub(clock().0));
+        let due = self.out.due().into_iter().chain(self.inbox.due()).min();
+        let most = due.map(|due| due.0.saturating_sub(clock().0));
         let dozing = self.bell.doze();
         // Whoever put something here before `doze` did not ring.
         if self.out.mesh.is_empty()
@@ -261,10 +277,10 @@ fn receive(slot: &mut Slot, batch: &mut Batch, io: &mut Io, counters: &mut Count
     received
 }
 
-/// Tells who wanted to know, once, that there are stations where they were not.
-#[cold]
-fn tell_of_stations(watched: &AtomicBool, events: &mpsc::Sender<Event>) {
-    if watched.load(Ordering::Relaxed) && watched.swap(false, Ordering::SeqCst) {
+/// Tells who wanted to know, once, if there are stations where they were not.
+#[inline]
+fn tell_of_stations(learned: bool, watched: &AtomicBool, events: &mpsc::Sender<Event>) {
+    if learned && watched.load(Ordering::Relaxed) && watched.swap(false, Ordering::SeqCst) {
         let _ = events.send(Event::Stations);
     }
 }
@@ -306,6 +322,37 @@ fn forward_guarded(ingress: &Ingress<'_>, batch: &mut Batch, exec: &mut Exec<'_>
         }
     }
     exec.counters.add(ingress.index, Field::Forwarded, std::mem::take(&mut exec.forwarded));
+}
+
+/// Has frames come in that wait no more.
+fn release(inbox: &mut Inbox, exec: &mut Exec<'_>, now: Now) {
+    while let Some((port, frame)) = inbox.release() {
+        come_in(port, frame, exec, now);
+    }
+}
+
+/// Has those frames of a port come in that have waited for their moment. Returns how many.
+fn let_in(port: PortIdx, inbox: &mut Inbox, batch: &mut Batch, exec: &mut Exec<'_>, now: Now) -> usize {
+    let (mut count, mut is_more) = (0, true);
+    while is_more {
+        is_more = inbox.take(port, batch, &mut exec.out.desk(exec.io, exec.counters));
+        count += batch.len();
+        batch.drain(..).for_each(|frame| come_in(port, frame, exec, now));
+    }
+    count
+}
+
+/// Decides for a frame that has waited, or waits no more.
+#[inline(never)]
+fn come_in(port: PortIdx, frame: Frame, exec: &mut Exec<'_>, now: Now) {
+    let Some(ingress) = exec.snap.ingress(port) else {
+        return exec.drop_rx(frame, port, DropReason::NotForwarding);
+    };
+    exec.decide_and_run(frame, &ingress, now);
+    if !exec.patched.is_empty() {
+        cross(exec, now);
+    }
+    exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
 }
 
 /// Frames that come in by patch ports, and by the patch ports that they leave by.

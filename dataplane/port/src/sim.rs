@@ -39,10 +39,15 @@ struct Wire {
 impl SimPeer {
     /// A port of one queue that can do what `caps` says.
     pub fn open(caps: PortCaps) -> (Self, OpenPort) {
+        Self::open_queues(caps, 1)
+    }
+    /// The same with several queues. Who asks first gets what was sent.
+    pub fn open_queues(caps: PortCaps, count: usize) -> (Self, OpenPort) {
         let peer = Self::default();
-        let queue = Box::new(SimQueue(peer.clone()));
+        let queue = |_| Box::new(SimQueue(peer.clone())) as Box<dyn PortQueue>;
+        let queues = (0..count).map(queue).collect();
         let device = Box::new(SimDevice(peer.clone(), caps));
-        (peer, OpenPort { device, queues: vec![queue] })
+        (peer, OpenPort { device, queues })
     }
     /// Sends to the switch.
     pub fn put(&self, frame: impl Into<SimFrame>) {

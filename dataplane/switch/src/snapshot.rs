@@ -59,6 +59,8 @@ pub struct PortTable {
     pub patch: Option<PortIdx>,
     /// What its attached side may send; `None`: anything.
     pub guard: Option<Box<Guard>>,
+    /// How what it sends waits before it comes in; `None`: not at all.
+    pub ingress_shaping: Option<Arc<Shaping>>,
     /// How what is sent to it waits; `None`: not at all.
     pub shaping: Option<Arc<Shaping>>,
     /// Which marks of frames that it received are believed.
@@ -131,14 +133,20 @@ pub struct Ingress<'a> {
 impl PortTable {
     /// Whether its frames must pass a worker: nobody else meters and queues.
     pub fn has_qos(&self) -> bool {
-        self.guard.is_some() || self.shaping.is_some()
+        self.guard.is_some() || self.queue_count() > 0
+    }
+
+    /// Directions in which its frames wait.
+    pub fn queue_count(&self) -> usize {
+        self.shaping.iter().chain(&self.ingress_shaping).count()
     }
 
     /// What quality of service did, so far as it was published.
     pub fn qos_stats(&self) -> QosStats {
         let (sent_by, storm) = self.guard.as_ref().map(|g| g.stats()).unwrap_or_default();
+        let sent_by_queue = self.ingress_shaping.as_ref().and_then(|s| s.stats().pop());
         let classes = self.shaping.as_ref().map(|s| s.stats()).unwrap_or_default();
-        QosStats { sent_by, storm, classes }
+        QosStats { sent_by, sent_by_queue, storm, classes }
     }
 
     /// The VLAN that a frame is in if it is admitted: a guess, for fetching ahead.
@@ -199,6 +207,7 @@ impl Snapshot {
                     mac_limit: port.mac_limit.unwrap_or(u32::MAX),
                     patch,
                     guard: Guard::of(&port.qos),
+                    ingress_shaping: port.qos.sent_by().and_then(Shaping::of_sender).map(Arc::new),
                     shaping: port.qos.sent_to().map(|s| Arc::new(Shaping::of(s))),
                     trust: port.qos.trust,
                 });
@@ -220,10 +229,13 @@ impl Snapshot {
             if let (Some(new), Some(old)) = (&mut new.guard, &old.guard) {
                 new.inherit(old);
             }
-            if let (Some(new), Some(old)) = (&mut new.shaping, &old.shaping)
-                && let Some(new) = Arc::get_mut(new)
-            {
-                new.inherit(old);
+            let queues = [(&mut new.shaping, &old.shaping), (&mut new.ingress_shaping, &old.ingress_shaping)];
+            for (new, old) in queues {
+                if let (Some(new), Some(old)) = (new, old)
+                    && let Some(new) = Arc::get_mut(new)
+                {
+                    new.inherit(old);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Quality of service: what a port may send, how what is sent to it is queued, and whose marks are believed.
 //!
 //! "Sent by" and "sent to" are the attached side's: what a VM sends by its port is *policed* where it enters
-//! the switch, what is sent to it is *shaped* where it leaves. All rates are of Ethernet frames without
+//! the switch, or waits there; what is sent to it is *shaped* where it leaves. All rates are of Ethernet frames without
 //! preamble, FCS and gap; see [`vsw_types::BitRate`].
 //!
 //! A [`QosProfile`] is a named object that many ports share, or one that a port has to itself. Ports hold
@@ -41,7 +41,7 @@ impl PortQos {
     pub fn sent_to(&self) -> Option<&Shaper> {
         self.profile.as_ref()?.sent_to.as_ref()
     }
-    /// How what the attached side sends is policed, if it is.
+    /// How what the attached side sends is policed (or waits), if it is.
     pub fn sent_by(&self) -> Option<&Policer> {
         self.profile.as_ref()?.sent_by.as_ref()
     }
@@ -122,6 +122,8 @@ pub enum ColourAction {
     /// (RFC 2597, RFC 2698); passes as it is otherwise.
     Remark,
     Drop,
+    /// Waits until it conforms. Only red frames of a policer that has one rate, in bits, and one burst.
+    Wait,
 }
 
 impl ColourAction {
@@ -131,6 +133,7 @@ impl ColourAction {
             Self::Pass => "pass",
             Self::Remark => "remark",
             Self::Drop => "drop",
+            Self::Wait => "wait",
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Count {
 pub struct QosStats {
     /// `None`: what the attached side sends is not policed.
     pub sent_by: Option<PolicerStats>,
+    /// `None`: what the attached side sends does not wait.
+    pub sent_by_queue: Option<ClassStats>,
     /// Broadcast, multicast and unknown unicast sent by the attached side.
     pub storm: [StormStats; 3],
     /// In the order of the configured classes, each of them; empty: what is sent to the attached side is not
@@ -42,10 +44,10 @@ pub struct StormStats {
     pub dropped: Count,
 }
 
-/// One class of what is sent to the attached side.
+/// One class of what is sent to the attached side, or all that it sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassStats {
-    /// Left the queue for the port.
+    /// Left the queue.
     pub sent: Count,
     /// Packets, by reason; reasons without any may be left out.
     pub drops: Vec<(DropReason, u64)>,

@@ -18,7 +18,8 @@ to 400g. They count Ethernet frames without preamble, FCS and gap.
 
 --sent-by: RATE, PPS or both, then any of burst=BYTES, packet-burst=N, and
   excess-burst=BYTES (RFC 2697), peak=RATE (RFC 2698) or excess=RATE (RFC 4115);
-  yellow=pass|remark|drop, red=remark|drop; between commas
+  yellow=pass|remark|drop, red=remark|drop|wait; between commas. With red=wait
+  what is too much waits in a queue of its flow, as what is sent to a port does
 --sent-to: RATE, then any of burst=BYTES, min=RATE, starve=TIME
 --classes: NAME, then behind colons what it gets: prio or weight=N, min=RATE,
   max=RATE, queue=BYTES,TIME, codel=off or codel=TARGET,INTERVAL, flows=off,

@@ -10,8 +10,10 @@ pub(crate) struct PortStats {
     pub(crate) port: String,
     /// Empty: one of its own, or none.
     pub(crate) profile: String,
-    /// Null: not policed.
+    /// Null: not policed, or what is too much waits.
     pub(crate) sent_by: Option<Policed>,
+    /// Null: what is sent by it does not wait.
+    pub(crate) sent_by_queue: Option<Queue>,
     pub(crate) storm: Vec<Storm>,
     /// Of what is sent to the attached side.
     pub(crate) classes: Vec<Class>,
@@ -42,6 +44,13 @@ pub(crate) struct Storm {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Class {
     pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) queue: Queue,
+}
+
+/// Frames that wait, and those that did.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Queue {
     pub(crate) sent: Count,
     pub(crate) drops: Vec<Drop>,
     pub(crate) ecn_marked: u64,
@@ -81,6 +90,7 @@ impl From<v1::PortQosStats> for PortStats {
             port: p.port,
             profile: p.profile,
             sent_by: p.sent_by.map(policed),
+            sent_by_queue: p.sent_by_queue.map(Queue::from),
             storm: p.storm.into_iter().map(storm).collect(),
             classes: p.classes.into_iter().map(Class::from).collect(),
         }
@@ -89,10 +99,15 @@ impl From<v1::PortQosStats> for PortStats {
 
 impl From<v1::ClassStats> for Class {
     fn from(c: v1::ClassStats) -> Self {
+        Self { name: c.name.clone(), queue: c.into() }
+    }
+}
+
+impl From<v1::ClassStats> for Queue {
+    fn from(c: v1::ClassStats) -> Self {
         let drop = |d: v1::QosDrop| Drop { reason: d.reason, packets: d.packets };
         let ms = |ns: u64| ns as f64 / 1e6;
         Self {
-            name: c.name,
             sent: c.sent.into(),
             drops: c.drops.into_iter().map(drop).collect(),
             ecn_marked: c.ecn_marked,
@@ -144,17 +159,19 @@ impl Shown {
             let table = lines(["SENT BY IT", units[0], units[1]], by);
             table.iter().for_each(|line| out += &format!("  {line}\n"));
         }
-        let to = sent_to(now, before);
-        if !to.is_empty() {
-            let [packets, bytes] = units;
-            let header = ["SENT TO IT", packets, bytes, "ECN", "DROPS", "QUEUE", "MAX", "MS", "MAX-MS"];
-            let mut table = lines(header, to).into_iter();
-            table.by_ref().take(1).for_each(|line| out += &format!("  {line}\n"));
-            for (line, class) in table.zip(&now.classes) {
-                out += &format!("  {line}\n{}", reasons(&class.drops));
-            }
+        if let Some(queue) = &now.sent_by_queue {
+            let was = before.map(|(b, s)| (b.sent_by_queue.as_ref().map_or(queue.sent, |q| q.sent), s));
+            out += &queues("SENT BY IT", units, [("all", queue, was)]);
         }
-        if now.sent_by.is_none() && now.storm.is_empty() && now.classes.is_empty() {
+        if !now.classes.is_empty() {
+            let rows = now.classes.iter().map(|c| {
+                let sent = |b: &PortStats| b.classes.iter().find(|b| b.name == c.name).map(|b| b.queue.sent);
+                (c.name.as_str(), &c.queue, before.map(|(b, s)| (sent(b).unwrap_or(c.queue.sent), s)))
+            });
+            out += &queues("SENT TO IT", units, rows);
+        }
+        let has_none = now.sent_by.is_none() && now.sent_by_queue.is_none();
+        if has_none && now.storm.is_empty() && now.classes.is_empty() {
             out += "  no quality of service\n";
         }
         out
@@ -191,24 +208,34 @@ fn sent_by(now: &PortStats, before: Before<'_>) -> Vec<[Item; 3]> {
     rows
 }
 
-fn sent_to(now: &PortStats, before: Before<'_>) -> Vec<[Item; 9]> {
-    let row = |c: &Class| {
-        let was =
-            before.map(|(b, s)| (b.classes.iter().find(|b| b.name == c.name).map_or(c.sent, |b| b.sent), s));
-        let [packets, bytes] = counted(c.sent, was);
-        [
-            Item::text(&c.name),
-            packets,
-            bytes,
-            Item::number(c.ecn_marked),
-            Item::number(c.drops.iter().map(|d| d.packets).sum::<u64>()),
-            Item::number(c.queue_bytes),
-            Item::number(c.queue_bytes_max),
-            Item::number(format!("{:.1}", c.queue_ms)),
-            Item::number(format!("{:.1}", c.queue_ms_max)),
-        ]
-    };
-    now.classes.iter().map(row).collect()
+/// A table of queues: of each its name, and what it had sent before, so many seconds ago.
+fn queues<'a>(
+    title: &str,
+    [packets, bytes]: [&str; 2],
+    rows: impl IntoIterator<Item = (&'a str, &'a Queue, Option<(Count, f64)>)>,
+) -> String {
+    let header = [title, packets, bytes, "ECN", "DROPS", "QUEUE", "MAX", "MS", "MAX-MS"];
+    let (items, drops): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .map(|(name, q, was)| {
+            let [packets, bytes] = counted(q.sent, was);
+            let row = [
+                Item::text(name),
+                packets,
+                bytes,
+                Item::number(q.ecn_marked),
+                Item::number(q.drops.iter().map(|d| d.packets).sum::<u64>()),
+                Item::number(q.queue_bytes),
+                Item::number(q.queue_bytes_max),
+                Item::number(format!("{:.1}", q.queue_ms)),
+                Item::number(format!("{:.1}", q.queue_ms_max)),
+            ];
+            (row, reasons(&q.drops))
+        })
+        .unzip();
+    // Nothing was dropped from the header.
+    let drops = std::iter::once(String::new()).chain(drops);
+    lines(header, items).iter().zip(drops).map(|(line, dropped)| format!("  {line}\n{dropped}")).collect()
 }
 
 /// Totals, or packets and megabits a second.

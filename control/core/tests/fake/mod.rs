@@ -191,8 +191,8 @@ fn qos_stats(config: &Config, bridge: &Bridge, port: &Port) -> PortQosStats {
     let named = || config.profiles.iter().find(|p| Some(&p.name) == qos.profile.as_ref());
     let profile = qos.own.as_ref().or_else(named).cloned().unwrap_or_default();
     let count = |packets| Some(QosCount { packets, bytes: packets * 1000 });
-    let class = |c: &QosClass| ClassStats {
-        name: c.name.clone(),
+    let queue = |name: &str| ClassStats {
+        name: name.into(),
         sent: count(1000),
         drops: vec![
             QosDrop { reason: "class-full".into(), packets: 4 },
@@ -210,11 +210,12 @@ fn qos_stats(config: &Config, bridge: &Bridge, port: &Port) -> PortQosStats {
         passed: count(500),
         dropped: count(70),
     });
+    let waits = |p: &Policer| p.red == "wait";
     PortQosStats {
         bridge: bridge.name.clone(),
         port: port.name.clone(),
         profile: qos.profile.unwrap_or_default(),
-        sent_by: profile.sent_by.map(|_| PolicerStats {
+        sent_by: profile.sent_by.as_ref().filter(|p| !waits(p)).map(|_| PolicerStats {
             green: count(90),
             yellow: count(8),
             red: count(2),
@@ -222,6 +223,7 @@ fn qos_stats(config: &Config, bridge: &Bridge, port: &Port) -> PortQosStats {
             remarked: 8,
         }),
         storm: storm.into_iter().collect(),
-        classes: profile.sent_to.iter().flat_map(|s| &s.classes).map(class).collect(),
+        sent_by_queue: profile.sent_by.as_ref().filter(|p| waits(p)).map(|_| queue("")),
+        classes: profile.sent_to.iter().flat_map(|s| &s.classes).map(|c| queue(&c.name)).collect(),
     }
 }

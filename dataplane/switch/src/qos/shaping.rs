@@ -1,9 +1,9 @@
-//! How what is sent to a port waits, and in which class.
+//! How what is sent to a port waits, and in which class; and how what it sends waits, where it does.
 
 use super::{SHAPED, bits};
 use crate::Class;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-use vsw_config::qos::{self, Burst, Match, Service, Shaper, Trust};
+use vsw_config::qos::{self, Burst, ColourAction, Match, Policer, Service, Shaper, Trust};
 use vsw_qos::{ClassSettings, CodelSettings, QueueLimit, Settings, Share};
 use vsw_types::{BitRate, ClassStats, Count, DropReason, Dscp, Label, Pcp, VlanId};
 use vsw_wire::ip::Outline;
@@ -99,6 +99,18 @@ impl Shaping {
         let rules: Box<[Rule]> = classes.map(rule).collect();
         let stats = Arc::new(Mutex::new(vec![Default::default(); rules.len()]));
         Self { scheduler, rules, stats }
+    }
+
+    /// One class for all that the attached side sends; `None`: nothing of it waits.
+    pub(crate) fn of_sender(policer: &Policer) -> Option<Self> {
+        let meter = policer.bits.filter(|_| policer.red == ColourAction::Wait)?;
+        let rest = qos::Class::new(Label::new(qos::Class::REST).ok()?);
+        Some(Self::of(&Shaper {
+            max: Some(meter.committed),
+            burst: meter.burst,
+            starve: qos::DEFAULT_STARVE,
+            classes: vec![rest],
+        }))
     }
 
     /// Goes on with the numbers of the same port in an older snapshot.

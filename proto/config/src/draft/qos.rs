@@ -34,7 +34,7 @@ pub struct DraftPolicer {
     pub packet_burst: Option<u32>,
     /// `pass`, `remark` or `drop`; empty: `pass`.
     pub yellow: String,
-    /// The same; empty: `drop`.
+    /// `remark`, `drop` or `wait`; empty: `drop`.
     pub red: String,
 }
 

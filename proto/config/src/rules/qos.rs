@@ -106,6 +106,14 @@ fn honours(
              the bridge behind it, or use a profile with --sent-by only"
         ));
     }
+    if matches!(kind, PortKind::Patch { .. })
+        && profile.sent_by.as_ref().is_some_and(|p| p.red == ColourAction::Wait)
+    {
+        return Err(format!(
+            "a patch port has no queue, so what comes in by it cannot wait as {of} says; leave red=wait out, or \
+             give it to the ports of the bridge behind it"
+        ));
+    }
     let mtu = u64::from(mtu.unwrap_or(DEFAULT_MTU));
     let frame = mtu + AROUND;
     match profile.bursts().find(|(_, burst)| *burst < frame) {
@@ -163,7 +171,16 @@ fn policer(d: &DraftPolicer) -> Result<Policer, String> {
                 .into(),
         ));
     }
-    Ok(Policer { bits, packets, yellow, red: action("red", &d.red, ColourAction::Drop)? })
+    let red = action("red", &d.red, ColourAction::Drop)?;
+    let is_plain = packets.is_none() && bits.is_some_and(|m| m.second == Second::None);
+    if red == ColourAction::Wait && !is_plain {
+        return Err(by(
+            "what is too much can wait (red=wait) where there is one rate, in bits per second, and one burst; leave \
+             out the others, or red=wait"
+                .into(),
+        ));
+    }
+    Ok(Policer { bits, packets, yellow, red })
 }
 
 fn second(d: &DraftPolicer, committed: BitRate) -> Result<Second, String> {
@@ -243,11 +260,14 @@ fn action(colour: &str, typed: &str, default: ColourAction) -> Result<ColourActi
         "pass" if colour == "yellow" => Ok(ColourAction::Pass),
         "remark" => Ok(ColourAction::Remark),
         "drop" => Ok(ColourAction::Drop),
+        "wait" if colour == "red" => Ok(ColourAction::Wait),
         "pass" => {
-            Err("sent by: red frames that pass would make a limit that is none; say remark or drop".into())
+            Err("sent by: red frames that pass would make a limit that is none; say remark, drop or wait"
+                .into())
         }
         other => {
-            Err(format!("sent by: `{other}` is nothing to do with {colour} frames; say pass, remark or drop"))
+            let may = if colour == "red" { "remark, drop or wait" } else { "pass, remark or drop" };
+            Err(format!("sent by: `{other}` is nothing to do with {colour} frames; say {may}"))
         }
     }
 }

@@ -11,6 +11,7 @@ fn what_is_read_is_written_as_it_was_typed() {
         "500pps,packet-burst=64",
         "500m,burst=64k,peak=1g,peak-burst=128k,yellow=remark",
         "500m,excess=100m,excess-burst=128k,red=remark",
+        "500m,burst=64k,red=wait",
         "10m,excess-burst=10k,yellow=drop",
     ] {
         assert_eq!(write::sent_by(&sent_by(typed).unwrap().unwrap()), typed);

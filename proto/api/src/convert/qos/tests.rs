@@ -65,7 +65,7 @@ impl Random {
             packets: self.maybe(&[1, 1_000_000_000]),
             packet_burst: self.maybe(&[1, u32::MAX]),
             yellow: self.maybe(&["pass", "remark", "drop"]).unwrap_or_default().into(),
-            red: self.maybe(&["remark", "drop"]).unwrap_or_default().into(),
+            red: self.maybe(&["remark", "drop", "wait"]).unwrap_or_default().into(),
         };
         let classes = self.below(4);
         let sent_to = DraftShaper {

@@ -11,6 +11,12 @@ fn profile(name: &str) -> DraftProfile {
         sent_to: Some(DraftShaper { max: Some(1_000_000_000), ..Default::default() }),
     }
 }
+/// What is too much waits.
+fn patient() -> DraftProfile {
+    let mut p = DraftProfile { sent_to: None, ..profile("") };
+    by(&mut p).red = "wait".into();
+    p
+}
 fn by(p: &mut DraftProfile) -> &mut DraftPolicer {
     p.sent_by.as_mut().unwrap()
 }
@@ -72,7 +78,10 @@ fn each_bad_profile_is_told() {
         (|p| by(p).excess = Some(0),                    "excess: 0 is below"),
         (|p| by(p).yellow = "remark".into(),            "nothing is yellow where there is one rate"),
         (|p| by(p).red = "pass".into(),                 "a limit that is none"),
-        (|p| by(p).red = "blue".into(),                 "`blue` is nothing to do with red frames"),
+        (|p| by(p).red = "blue".into(),                 "`blue` is nothing to do with red frames; say remark, drop or wait"),
+        (|p| { by(p).peak = Some(2_000_000); by(p).red = "wait".into() }, "can wait (red=wait) where there is one rate"),
+        (|p| { by(p).packets = Some(5); by(p).red = "wait".into() }, "one rate, in bits per second, and one burst"),
+        (|p| { by(p).peak = Some(2_000_000); by(p).yellow = "wait".into() }, "`wait` is nothing to do with yellow frames"),
         (|p| to(p).max = Some(0),                       "sent to: 0 is below the lowest rate"),
         (|p| to(p).min = Some(0),                       "minimum: 0 is below the lowest rate"),
         (|p| to(p).min = Some(1_000_000_001),           "the guaranteed minimums (rest 1000000.001k) are"),
@@ -144,6 +153,7 @@ fn each_bad_port_is_told() {
         (|p| p.qos.storm.broadcast = Some(DraftRate::Packets(0)), "storm limit: 0pps is below"),
         (|p| p.qos.storm.unknown = Some(DraftRate::Bits(u64::MAX)), "storm limit: 18446744073709551.615k is above"),
         (|p| { p.kind = "patch".into(); p.peer = Some("x".into()) }, "a patch port has no queue"),
+        (|p| { p.kind = "patch".into(); p.peer = Some("x".into()); p.qos.profile = None; p.qos.own = Some(patient()) }, "what comes in by it cannot wait"),
         (|p| { p.qos.profile = None; p.qos.own = Some(DraftProfile::default()) }, "says nothing"),
         (|p| p.mtu = Some(9000),                        "smaller than a frame of the port's MTU 9000, which has 9018"),
     ];
