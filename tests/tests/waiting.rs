@@ -136,7 +136,11 @@ fn what_waits_dies_with_its_port() {
     let mut rig = Rig::new(ports(MEGABIT));
     (0..40).for_each(|_| rig.peers["in"].put(&udp(1000, 1)[..]));
     rig.let_pass(10 * MS, MS);
+    rig.heard();
     rig.configure(vec![bridge("br0", vec![port("out", ""), port("beside", "")])]);
+    // Another one in its place is not taken for it.
+    rig.configure(vec![bridge("br0", vec![port("new", ""), port("out", ""), port("beside", "")])]);
+    assert!(rig.let_pass(SECOND, MS).is_empty());
     rig.check_accounts();
     rig.tear_down();
 }
