@@ -167,6 +167,19 @@ fn bad_input_is_refused_and_changes_nothing() {
             "port p0: a patch port has no queue, so what is sent to it cannot be shaped as its own profile says; shape \
              the ports of the bridge behind it, or use a profile with --sent-by only",
         ),
+        (
+            "set-port br0 tap1 --burst 64k",
+            "port tap1: sent by: there is no rate; give bits per second, packets per second or both",
+        ),
+        (
+            "add-port br0 tap9 --burst 64k",
+            "port tap9: sent by: there is no rate; give bits per second, packets per second or both",
+        ),
+        (
+            "set-port br0 tap1 --sent-by 1m,20kpps,red=wait",
+            "port tap1: sent by: what is too much can wait (red=wait) where there is one rate, in bits per second, and \
+             one burst; leave out the others, or red=wait",
+        ),
         ("set-port br0 tap1 --trust all", "port tap1: `all` cannot be trusted; say none, pcp, dscp or both"),
         ("qos show zz", "port zz: does not exist; see `vswctl show`"),
     ] {

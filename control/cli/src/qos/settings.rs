@@ -1,7 +1,7 @@
 //! Settings that were typed, as requests: for a new profile, and for a change of one that is there.
 
 use crate::args::{PortQosSettings, ProfileSettings};
-use vsw_api::v1::{PortQos, QosChange, QosProfile, Shaper};
+use vsw_api::v1::{Policer, PortQos, QosChange, QosProfile, Shaper};
 
 impl ProfileSettings {
     /// `None`: nothing was typed.
@@ -32,8 +32,13 @@ impl ProfileSettings {
     pub(crate) fn profile(&self, name: &str) -> Option<QosProfile> {
         let QosChange { mut sent_by, mut sent_to, burst, .. } = self.change()?;
         if let Some(burst) = burst.filter(|n| *n != 0) {
+            let limited = sent_to.as_mut().filter(|s: &&mut Shaper| s.max.is_some());
+            if sent_by.is_none() && limited.is_none() {
+                // A burst of nothing: the control process says what is missing.
+                sent_by = Some(Policer::default());
+            }
+            limited.into_iter().for_each(|s| s.burst = s.burst.or(Some(burst)));
             sent_by.iter_mut().for_each(|p| p.burst = p.burst.or(Some(burst)));
-            sent_to.iter_mut().for_each(|s: &mut Shaper| s.burst = s.burst.or(Some(burst)));
         }
         let said = sent_by.is_some() || sent_to.is_some();
         said.then(|| QosProfile { name: name.to_owned(), sent_by, sent_to })

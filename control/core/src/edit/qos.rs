@@ -4,7 +4,7 @@ use super::{Change, named};
 use crate::Error;
 use vsw_api::v1;
 use vsw_config::Config;
-use vsw_config::qos::QosProfile;
+use vsw_config::qos::{ColourAction, QosProfile};
 
 /// A new named profile.
 pub fn add_qos(now: &Config, request: v1::AddQosRequest) -> Result<Change, Error> {
@@ -36,10 +36,14 @@ pub fn set_qos(now: &Config, request: v1::SetQosRequest) -> Result<Change, Error
     let mut config = vsw_api::message(now);
     let found = config.profiles.iter_mut().find(|p| p.name == request.name);
     let profile = found.ok_or_else(|| Error::NoProfile(request.name.clone()))?;
+    let old = profile.sent_by.clone();
     merge(profile, request.change.unwrap_or_default());
+    let note = waits_no_more(&format!("QoS profile {}", request.name), &old, &profile.sent_by);
     let mut change = Change::new(config, format!("set-qos {}", request.name));
     change.about = users(now, &request.name).map(|(_, port)| port).collect();
-    Ok(noted(change, &request.name))
+    let mut change = noted(change, &request.name);
+    change.notes.extend(note);
+    Ok(change)
 }
 
 /// Refused while ports have it.
@@ -94,7 +98,9 @@ pub(super) fn set(port: &mut v1::Port, request: &v1::SetPortRequest) -> Result<O
                 format!("port {}: has its own profile now, and QoS profile {name} no more", port.name)
             });
             let mut own = qos.own.take().unwrap_or_default();
+            let old = own.sent_by.clone();
             merge(&mut own, change.clone());
+            note = note.or_else(|| waits_no_more(&format!("port {}", port.name), &old, &own.sent_by));
             // Nothing said is no profile.
             qos.own = Some(own).filter(|own| *own != v1::QosProfile::default());
         }
@@ -135,9 +141,23 @@ fn merge(profile: &mut v1::QosProfile, change: v1::QosChange) {
     }
     if let Some(n) = change.burst {
         let burst = Some(n).filter(|n| *n != 0);
+        let limited = profile.sent_to.as_mut().filter(|s| s.max.is_some());
+        if profile.sent_by.is_none() && limited.is_none() && burst.is_some() {
+            // A burst of nothing: the rules say what is missing.
+            profile.sent_by = Some(v1::Policer::default());
+        }
+        limited.into_iter().for_each(|s| s.burst = burst);
         profile.sent_by.iter_mut().for_each(|p| p.burst = burst);
-        profile.sent_to.iter_mut().for_each(|s| s.burst = burst);
     }
+}
+
+/// A note, where what is sent above the rate is dropped from now on and waited before.
+fn waits_no_more(whose: &str, old: &Option<v1::Policer>, new: &Option<v1::Policer>) -> Option<String> {
+    let waits = |p: &v1::Policer| p.red == ColourAction::Wait.name();
+    let new = new.as_ref()?;
+    (old.as_ref().is_some_and(waits) && !waits(new)).then(|| {
+        format!("{whose}: what is sent above the rate does not wait any more; add red=wait if it is to")
+    })
 }
 
 /// Says which class wins where two of them match the same frames. What breaks a rule has no notes: it is refused.

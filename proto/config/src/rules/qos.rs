@@ -208,6 +208,9 @@ fn second(d: &DraftPolicer, committed: BitRate) -> Result<Second, String> {
 
 fn shaper(d: &DraftShaper) -> Result<Shaper, String> {
     let max = d.max.map(|n| bits("sent to", n)).transpose()?;
+    if max.is_none() && d.burst.is_some() {
+        return Err("sent to: a burst needs a rate in bits per second".into());
+    }
     let min = d.min.map(|n| bits("minimum", n)).transpose()?;
     let classes = class::list(&d.classes, min)?;
     let minimums: Vec<(&Label, BitRate)> = classes.iter().filter_map(|c| Some((&c.name, c.min?))).collect();

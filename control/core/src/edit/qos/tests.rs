@@ -119,6 +119,11 @@ fn what_is_not_named_stays() {
     let gold = after(burst(64_000), "gold");
     assert_eq!((gold.sent_by.unwrap().burst, gold.sent_to.unwrap().burst), (Some(64_000), Some(64_000)));
     assert_eq!(after(burst(0), "gold"), profile("gold"), "automatic, as it was");
+    // Of what has no rate there is no burst.
+    let lifted =
+        v1::QosChange { no_sent_by: true, no_sent_to: true, burst: Some(9_000), ..Default::default() };
+    let found = Config::try_from(set("gold", lifted).unwrap().draft).unwrap_err();
+    assert!(found[0].to_string().contains("there is no rate"), "{found:?}");
 
     // Classes come together; a minimum is that of the rest, whatever its name.
     let classes = vec![class("voice", &[46]), class("others", &[])];
@@ -136,6 +141,31 @@ fn what_is_not_named_stays() {
     assert_eq!((to.classes.len(), to.classes[1].min), (2, Some(9_000)));
     let to = after(change(v1::QosChange { no_classes: true, ..Default::default() }), "gold").sent_to;
     assert_eq!(to, shaper(1_000_000_000));
+}
+
+#[test]
+fn what_does_not_wait_any_more_is_said() {
+    let patient = v1::Policer { red: "wait".into(), ..policer(1_000_000).unwrap() };
+    let mut now = vsw_api::message(&switch());
+    now.profiles[0].sent_by = Some(patient);
+    let now = Config::try_from(vsw_api::draft(now)).unwrap();
+    let notes = |change| {
+        set_qos(&now, v1::SetQosRequest { name: "gold".into(), change: Some(change), wait: None })
+            .unwrap()
+            .notes
+    };
+    let [note] = &notes(v1::QosChange { sent_by: policer(2_000_000), ..Default::default() })[..] else {
+        panic!("one note")
+    };
+    assert!(
+        note.starts_with("QoS profile gold: what is sent above the rate does not wait any more"),
+        "{note}"
+    );
+    assert!(
+        notes(v1::QosChange { burst: Some(64_000), ..Default::default() }).is_empty(),
+        "it waits as before"
+    );
+    assert!(notes(v1::QosChange { no_sent_by: true, ..Default::default() }).is_empty(), "nothing is limited");
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn each_bad_profile_is_told() {
         (|p| { by(p).rate = None; by(p).packets = Some(5); by(p).peak = Some(5_000) }, "need a rate in bits"),
         (|p| by(p).packet_burst = Some(5),              "a packet burst needs a rate in packets"),
         (|p| { by(p).packets = Some(5); by(p).packet_burst = Some(0) }, "a packet burst of 0"),
+        (|p| { to(p).max = None; to(p).burst = Some(9_000) }, "sent to: a burst needs a rate"),
         (|p| by(p).burst = Some(0),                     "a burst of 0 bytes is smaller than any frame"),
         (|p| by(p).burst = Some(59),                    "smaller than any frame"),
         (|p| by(p).burst = Some(1517),                  "smaller than a frame of the port's MTU 1500, which has 1518"),
