@@ -1,11 +1,12 @@
 //! A virtio-net header and a frame from a hostile guest, through the whole switch to a port that can do
-//! nothing by itself.
+//! nothing by itself; also from one whose frames wait first.
 #![no_main]
 #![forbid(unsafe_code)]
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use vsw_config::{DraftPolicer, DraftProfile};
 use vsw_mem::{Csum, Offload, PoolSize};
 use vsw_port::sim::SimFrame;
 use vsw_port::{PortCaps, vnet};
@@ -15,7 +16,11 @@ use vsw_types::Direction;
 thread_local! {
     static RIG: RefCell<Rig> = RefCell::new({
         let caps = BTreeMap::from([("out".to_owned(), PortCaps::NONE)]);
-        let ports = vec![port("a", "access 10"), port("t", "trunk 10,20"), port("out", "trunk 10 mtu 65521")];
+        let mut slow = port("w", "trunk 10,20");
+        let sent_by = DraftPolicer { rate: Some(100_000_000), red: "wait".into(), ..Default::default() };
+        slow.qos.own = Some(DraftProfile { sent_by: Some(sent_by), ..Default::default() });
+        let (a, t) = (port("a", "access 10"), port("t", "trunk 10,20"));
+        let ports = vec![a, t, slow, port("out", "trunk 10 mtu 65521")];
         let pool = PoolSize { small: 256, large: 32 };
         Rig::start(Setup { caps, pool, ..Default::default() }, vec![bridge("br0", ports)])
     });
@@ -31,7 +36,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(vnet::decode(&vnet::encode(offload), bytes.len()), Ok(offload));
     RIG.with_borrow_mut(|rig| {
         let mut pieces = 0;
-        for (name, frame) in rig.send(if from & 1 == 0 { "a" } else { "t" }, SimFrame { bytes, offload }) {
+        let mut heard = rig.send(["a", "t", "w"][usize::from(from) % 3], SimFrame { bytes, offload });
+        // Longer than any of them takes.
+        heard.extend(rig.let_pass(50_000_000, 5_000_000).into_iter().map(|(_, name, frame)| (name, frame)));
+        for (name, frame) in heard {
             if name == "out" {
                 let Offload { csum, gso } = frame.offload;
                 assert!(gso.is_none() && !matches!(csum, Csum::Partial { .. }), "everything was done");
@@ -42,6 +50,7 @@ fuzz_target!(|data: &[u8]| {
         }
         assert!(pieces <= 4096, "the work is bounded");
         rig.check_accounts();
+        assert_eq!(rig.counters("w").rx_queued(), 0, "nothing waits for ever");
         assert_eq!(rig.counters("a").drops(Direction::Tx, vsw_types::DropReason::NoFrame), 0);
     });
 });
