@@ -38,7 +38,7 @@ impl Times {
             // What is offered beyond the rate uses the burst up.
             (Protocol::Udp, Side::By) => {
                 let used_up = BURST / (offered(rate) / rate - 1.0);
-                Self { settle: Duration::from_secs_f64(used_up * 1.3), ..Self::of(protocol, Side::To, rate) }
+                Self { settle: Duration::from_secs_f64(used_up * 1.5), ..Self::of(protocol, Side::To, rate) }
             }
             (Protocol::Udp, Side::To) if rate < SLOW => Self::new(400, 2_000),
             (Protocol::Udp, Side::To) => Self::new(400, 800),
