@@ -33,7 +33,7 @@ impl Times {
             // matter of seconds.
             (Protocol::Tcp, Side::By) => Self::new(1_200, 5_000),
             // Its first losses have to be made good: what came after them arrives all at once then.
-            (Protocol::Tcp, Side::To) if rate < SLOW => Self::new(3_000, 2_000),
+            (Protocol::Tcp, Side::To) if rate < SLOW_START => Self::new(3_000, 2_000),
             (Protocol::Tcp, Side::To) => Self::new(1_000, 1_000),
             // What is offered beyond the rate uses the burst up.
             (Protocol::Udp, Side::By) => {
@@ -46,8 +46,10 @@ impl Times {
     }
 }
 
-/// Here a frame is a percent of a second, and a queue of TCP's start takes seconds: bits a second.
+/// Below this a frame is a percent of a second: bits a second.
 const SLOW: f64 = 2e6;
+/// Below this the queue that TCP's start makes takes seconds: bits a second.
+const SLOW_START: f64 = 20e6;
 
 /// What a policer lets through at once if nothing was said: seconds at the rate.
 const BURST: f64 = 0.3;
