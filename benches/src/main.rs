@@ -171,7 +171,7 @@ fn chosen(names: &[&String]) -> Result<Vec<&'static Bench>> {
     if let Some(name) = names.iter().find(|n| !BENCHES.iter().any(|b| is(b, n))) {
         bail!("there is no benchmark `{name}`; `--list` names them");
     }
-    // Quality of service has no peer to be compared with, and takes some seven minutes.
+    // Quality of service has no peer to be compared with, and takes some nine minutes.
     let usual = |b: &Bench| names.is_empty() && b.group != "qos";
     Ok(BENCHES.iter().filter(|b| usual(b) || names.iter().any(|n| is(b, n))).collect())
 }

@@ -1,12 +1,12 @@
 //! Guests over `vhost-user` that do nothing, and one that lives on while the switch is killed.
 
-use super::Cores;
 use super::compare::{Better, Metric, Peer, compare};
 use super::hugepages::HugePages;
 use super::idle::{busy_ns, huge_mb, resident_mb};
 use super::lab::{Folder, Netns};
 use super::ovs::{Kind, Ovs};
 use super::vsw::Vsw;
+use super::{Cores, needs_testpmd};
 use crate::report::Row;
 use crate::stats::Sample;
 use crate::{Effort, interrupt};
@@ -22,7 +22,7 @@ const GUESTS: u8 = 16;
 const KILLS: usize = 5;
 
 fn config(dir: &Path, guests: u8) -> Result<Config> {
-    ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk-dev)");
+    needs_testpmd()?;
     let nic = |i: u8| Nic::new(dir.join(format!("v{i}.sock")), i);
     Ok(Config { memory: 256, buffers: 32_768, ..Config::new(dir, (0..guests).map(nic).collect()) })
 }

@@ -79,6 +79,12 @@ pub(crate) fn versions() -> Vec<String> {
     asked.iter().filter_map(|line| first(line)).collect()
 }
 
+/// A benchmark without it cannot be run, and says so.
+fn needs_testpmd() -> Result<()> {
+    ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk-dev)");
+    Ok(())
+}
+
 /// Where things run: the first CPU makes traffic, the last one switches it.
 #[derive(Clone, Copy, Debug)]
 struct Cores {

@@ -11,13 +11,13 @@
 //! Complications: Open vSwitch also floods to the bridge's own port, a TAP that is down. It is measured so, and
 //! with that port left out.
 
-use super::Cores;
 use super::compare::{Better, Metric, Peer, compare};
 use super::hugepages::HugePages;
 use super::lab::{Folder, Netns};
 use super::ovs::{Kind, Ovs};
 use super::traffic::machine_cpu_seconds;
 use super::vsw::Vsw;
+use super::{Cores, needs_testpmd};
 use crate::report::Row;
 use crate::{Effort, interrupt};
 use anyhow::{Result, ensure};
@@ -46,7 +46,7 @@ struct Guests {
 
 impl Guests {
     fn new() -> Result<Self> {
-        ensure!(vsw_testpmd::is_installed(), "dpdk-testpmd is not installed (Debian package dpdk-dev)");
+        needs_testpmd()?;
         let dir = Folder::new("vhost")?;
         let cores = Cores::choose()?;
         let nic =

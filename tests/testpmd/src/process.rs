@@ -19,6 +19,9 @@ const PROMPT: &str = "testpmd> ";
 /// For a start, which may have to wait for the switch, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Rings shared with the kernel: 1,024 frames of up to 2,048 bytes each way; no queueing discipline after them.
+const PACKET_RING: &str = "blocksz=65536,framesz=2048,framecnt=1024,qdisc_bypass=1";
+
 /// How to start it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +30,9 @@ pub struct Config {
     /// The CPUs that it may use; empty: all. It polls with one thread.
     pub cpus: Vec<usize>,
     pub nics: Vec<Nic>,
+    /// Interfaces of the kernel, up, that are its ports after the NICs (`net_af_packet`). What comes in by them has to
+    /// have its checksum, and the length that a wire takes: no offload where it was sent.
+    pub interfaces: Vec<String>,
     /// Megabytes of its memory, which it shares with the switch.
     pub memory: u32,
     /// Buffers for frames, and bytes of each. A frame that is larger takes several.
@@ -45,6 +51,7 @@ impl Config {
             dir: dir.into(),
             cpus: Vec::new(),
             nics,
+            interfaces: Vec::new(),
             memory: 128,
             buffers: 16_384,
             buffer_bytes: 2_176,
@@ -71,6 +78,9 @@ impl Config {
             .collect();
         for (i, nic) in self.nics.iter().enumerate() {
             all.extend(["--vdev".into(), nic.devargs(i)]);
+        }
+        for (i, interface) in self.interfaces.iter().enumerate() {
+            all.extend(["--vdev".into(), format!("net_af_packet{i},iface={interface},{PACKET_RING}")]);
         }
         let queues = self.nics.iter().map(|n| n.queues).max().unwrap_or(1);
         let descriptors = self.nics.iter().map(|n| n.descriptors).min().unwrap_or(256);
@@ -115,7 +125,7 @@ impl Config {
         let stdin = child.stdin.take().context("its input is a pipe")?;
         let said = listen(child.stdout.take().context("its output is a pipe")?);
         let logged = listen(child.stderr.take().context("its log is a pipe")?);
-        Ok(Testpmd { child, stdin, said, logged, ports: self.nics.len() })
+        Ok(Testpmd { child, stdin, said, logged, ports: self.nics.len() + self.interfaces.len() })
     }
 
     /// Starts it, and waits until it takes commands: all its NICs are connected.
@@ -198,6 +208,14 @@ impl Testpmd {
         let said = self.tell(&format!("set fwd {mode}"))?;
         ensure!(said.contains("forwarding mode"), "{said}");
         self.tell("start").map(drop)
+    }
+
+    /// Moves frames as they are between the two ports of each pair; all ports have to be in one.
+    pub fn join(&mut self, pairs: &[[usize; 2]]) -> Result<()> {
+        let list: Vec<_> = pairs.iter().flatten().map(ToString::to_string).collect();
+        let said = self.tell(&format!("set portlist {}", list.join(",")))?;
+        ensure!(said.trim().is_empty(), "{said}");
+        self.forward("io")
     }
 
     pub fn stop(&mut self) -> Result<()> {

@@ -26,7 +26,7 @@ const HOLDS: f64 = 5.0;
 /// For each kind of port, side and protocol: the slowest of the changes.
 pub(crate) fn qos_change(_: Effort) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for kind in PortKind::ALL {
+    for kind in PortKind::all()? {
         let lab = Lab::new(kind)?;
         let off = ["-K", "e0", "tso", "off", "gso", "off"];
         finish(lab.rooms.a.command("ethtool").args(off))?;
@@ -44,7 +44,7 @@ pub(crate) fn qos_change(_: Effort) -> Result<Vec<Row>> {
 /// Milliseconds from the command until the new rate holds, for each change; and all of it as a line.
 fn changes(lab: &Lab, side: Side, protocol: Protocol, name: &str) -> Result<(Vec<f64>, Line)> {
     let profile = |verb: &str, rate: f64| {
-        lab.switch.ctl(&format!("{verb} live --{} {}", side.name(), super::typed(rate))).map(drop)
+        lab.switch.vsw.ctl(&format!("{verb} live --{} {}", side.name(), super::typed(rate))).map(drop)
     };
     profile("add-qos", RATES[0])?;
     lab.set(side, "--qos live")?;
@@ -61,7 +61,7 @@ fn changes(lab: &Lab, side: Side, protocol: Protocol, name: &str) -> Result<(Vec
     }
     let end = Instant::now();
     lab.set(side, "--no-qos")?;
-    lab.switch.ctl("del-qos live")?;
+    lab.switch.vsw.ctl("del-qos live")?;
     let until = told[1..].iter().skip(1).map(|(at, _)| *at).chain([end]);
     let times = told[1..].iter().zip(until);
     let times = times.map(|((at, rate), until)| holds(arrivals, *at, until, *rate)).collect();

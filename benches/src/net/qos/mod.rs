@@ -19,9 +19,8 @@ pub(crate) use rate::qos_rate;
 pub(crate) use share::qos_share;
 pub(crate) use storm::qos_storm;
 
-use super::stations::{PortKind, Rooms};
+use super::stations::{Ours, PortKind, Rooms};
 use super::talk;
-use super::vsw::Vsw;
 use anyhow::Result;
 use flow::{FRAME, Flow, TCP_PAYLOAD, UDP_PAYLOAD};
 use std::net::Ipv4Addr;
@@ -86,7 +85,7 @@ impl Protocol {
 /// Both stations behind a switch of ours.
 struct Lab {
     rooms: Rooms,
-    switch: Vsw,
+    switch: Ours,
     kind: PortKind,
 }
 
@@ -110,7 +109,7 @@ impl Lab {
 
     /// Gives quality of service to the port that is limited.
     fn set(&self, side: Side, options: &str) -> Result<()> {
-        self.switch.ctl(&format!("set-port br0 {} {options}", side.port(self.kind))).map(drop)
+        self.switch.vsw.ctl(&format!("set-port br0 {} {options}", side.port(self.kind))).map(drop)
     }
 }
 

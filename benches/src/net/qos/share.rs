@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 pub(crate) fn qos_share(effort: Effort) -> Result<Vec<Row>> {
     let time = Duration::from_secs(effort.seconds.clamp(2, 3).into());
     let mut rows = Vec::new();
-    for kind in PortKind::ALL {
+    for kind in PortKind::all()? {
         let lab = Lab::new(kind)?;
         for protocol in Protocol::BOTH {
             let ratio = by_weight(&lab, protocol, time)?;

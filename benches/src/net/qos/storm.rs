@@ -18,7 +18,7 @@ const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 
 pub(crate) fn qos_storm(effort: Effort) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for kind in PortKind::ALL {
+    for kind in PortKind::all()? {
         let (rates, lost) = storm(kind, Duration::from_secs(effort.seconds.max(2).into()))?;
         for (what, rate) in ["broadcast", "multicast", "unknown unicast"].into_iter().zip(rates) {
             let name = format!("qos-storm, {}, {what} at 500 a second", kind.name());
