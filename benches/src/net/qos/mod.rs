@@ -31,28 +31,41 @@ const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// What every rate holds within, in percent.
 const TOLERANCE: f64 = 3.0;
 
-/// Who is limited.
+/// Who is limited, and how.
 #[derive(Clone, Copy, Debug)]
 enum Side {
     /// `a`, in what it sends: a policer.
     By,
+    /// The same, where what is too much waits.
+    Waits,
     /// `b`, in what is sent to it: a shaper.
     To,
 }
 
 impl Side {
-    const BOTH: [Self; 2] = [Self::By, Self::To];
+    const ALL: [Self; 3] = [Self::By, Self::Waits, Self::To];
 
     fn name(self) -> &'static str {
         match self {
             Self::By => "sent-by",
+            Self::Waits => "sent-by red=wait",
             Self::To => "sent-to",
+        }
+    }
+
+    /// What is typed for so many bits a second.
+    fn limit(self, rate: f64) -> String {
+        let rate = typed(rate);
+        match self {
+            Self::By => format!("--sent-by {rate}"),
+            Self::Waits => format!("--sent-by {rate},red=wait"),
+            Self::To => format!("--sent-to {rate}"),
         }
     }
 
     /// The port that is limited.
     fn port(self, kind: PortKind) -> &'static str {
-        kind.ports()[self as usize]
+        kind.ports()[matches!(self, Self::To) as usize]
     }
 }
 

@@ -78,8 +78,8 @@ fn measure(rooms: &Rooms, effort: Effort) -> Result<[f64; 3]> {
     };
     let [_, idle] = ping(a)?;
     let _bulk: Vec<_> = (5001..5001 + STREAMS).map(|p| Flow::tcp(a, b, B, p)).collect::<Result<_>>()?;
-    // Queues fill, and TCP finds its rate.
-    interrupt::sleep(Duration::from_secs(2))?;
+    // TCP finds its rate, and fills what there is of a queue.
+    interrupt::sleep(Duration::from_secs(4))?;
     let [median, full] = ping(a)?;
     Ok([full - idle, median, idle])
 }

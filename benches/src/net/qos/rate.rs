@@ -5,7 +5,7 @@
 //! the rate, it could not carry it: that is told, and it is tried again with the new figure, [`TRIES`] times in
 //! all. The last one counts, whatever the path did; the row then says that the path was too slow.
 
-use super::{Lab, PortKind, Protocol, Side, TOLERANCE, off, typed};
+use super::{Lab, PortKind, Protocol, Side, TOLERANCE, off};
 use crate::report::Row;
 use crate::stats::Sample;
 use crate::{Effort, interrupt};
@@ -33,15 +33,15 @@ impl Times {
             // matter of seconds.
             (Protocol::Tcp, Side::By) => Self::new(1_200, 5_000),
             // Its first losses have to be made good: what came after them arrives all at once then.
-            (Protocol::Tcp, Side::To) if rate < SLOW_START => Self::new(3_000, 2_000),
-            (Protocol::Tcp, Side::To) => Self::new(1_000, 1_000),
+            (Protocol::Tcp, Side::To | Side::Waits) if rate < SLOW_START => Self::new(3_000, 2_000),
+            (Protocol::Tcp, Side::To | Side::Waits) => Self::new(1_000, 1_000),
             // What is offered beyond the rate uses the burst up.
             (Protocol::Udp, Side::By) => {
                 let used_up = BURST / (offered(rate) / rate - 1.0);
                 Self { settle: Duration::from_secs_f64(used_up * 1.5), ..Self::of(protocol, Side::To, rate) }
             }
-            (Protocol::Udp, Side::To) if rate < SLOW => Self::new(400, 2_000),
-            (Protocol::Udp, Side::To) => Self::new(400, 800),
+            (Protocol::Udp, Side::To | Side::Waits) if rate < SLOW => Self::new(400, 2_000),
+            (Protocol::Udp, Side::To | Side::Waits) => Self::new(400, 800),
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) fn qos_rate(_: Effort) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for kind in PortKind::all()? {
         let lab = Lab::new(kind)?;
-        for (protocol, side) in Protocol::BOTH.into_iter().flat_map(|p| Side::BOTH.map(|s| (p, s))) {
+        for (protocol, side) in Protocol::BOTH.into_iter().flat_map(|p| Side::ALL.map(|s| (p, s))) {
             let (worst, carried) = Stream { lab: &lab, protocol, side }.worst()?;
             let slow = if carried { "" } else { ", path too slow" };
             let name = format!("qos-rate, {}, {}, {}{slow}", kind.name(), side.name(), protocol.name());
@@ -124,8 +124,7 @@ impl Stream<'_> {
 
     /// Bits of frames a second at this rate.
     fn limited(&self, rate: f64) -> Result<f64> {
-        let name = self.side.name();
-        self.lab.set(self.side, &format!("--{name} {}", typed(rate)))?;
+        self.lab.set(self.side, &self.side.limit(rate))?;
         let got = self.goodput(offered(rate), Times::of(self.protocol, self.side, rate))?;
         self.lab.set(self.side, "--no-qos")?;
         let off = (got / rate - 1.0) * 100.0;
