@@ -190,6 +190,8 @@ fn frames_that_allow_it_are_marked_and_others_dropped() {
 }
 
 proptest! {
+    #![proptest_config(common::proptest_config())]
+
     /// Whatever comes: everything pushed is popped, dropped or still there, and a port that may send does.
     #[test]
     fn nothing_vanishes_and_no_work_is_left(
