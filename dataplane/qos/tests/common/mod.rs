@@ -4,6 +4,7 @@ use proptest::test_runner::Config;
 use vsw_qos::{ClassSettings, Item, Limit, QueueLimit, Share};
 
 /// One that understands ECN if it is odd.
+#[allow(dead_code)] // not by all tests
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Packet(pub u32);
 
@@ -15,6 +16,7 @@ impl Item for Packet {
 
 /// The usual, but nothing is written down: without a `lib.rs` beside it a test would have it put outside the
 /// repository. What failed once becomes a test by name.
+#[allow(dead_code)] // not by all tests
 pub(crate) fn proptest_config() -> Config {
     Config { failure_persistence: None, ..Config::default() }
 }
