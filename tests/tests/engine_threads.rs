@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use vsw_config::{Config, Draft};
+use vsw_config::{Config, Draft, DraftPort, DraftProfile, DraftShaper};
 use vsw_engine::{Engine, Event, Polling};
 use vsw_mem::{Batch, Csum, FramePool, Offload, PoolSize};
 use vsw_port::sim::{SimFrame, SimPeer};
@@ -99,8 +99,11 @@ impl Host {
 
     /// Ports `p0`, `p1` .. with the slots of their numbers.
     fn publish(&mut self, slots: &[u16]) {
+        self.publish_ports(slots.iter().map(|i| port(&format!("p{i}"), "")).collect());
+    }
+
+    fn publish_ports(&mut self, ports: Vec<DraftPort>) {
         self.generation += 1;
-        let ports = slots.iter().map(|i| port(&format!("p{i}"), "")).collect();
         let bridges = vec![bridge("br0", ports)];
         let config =
             Config::try_from(Draft { generation: self.generation, bridges, ..Default::default() }).unwrap();
@@ -273,6 +276,42 @@ fn an_idle_switch_sleeps_and_wakes_at_once() {
         host.accounts(slot);
     }
     assert_eq!((0..16).map(|slot| host.balance(slot)).sum::<i64>(), 0);
+    host.end();
+}
+
+/// Who sleeps wakes for what waits, when it may leave; and for a change that lets it.
+#[test]
+fn what_waits_leaves_although_nothing_comes() {
+    let _alone = alone();
+    let mut host = Host::new();
+    let sockets: Vec<_> = (0..2).map(|i| host.attach(i)).collect();
+    let shaped = |max| {
+        let mut out = port("p1", "");
+        let sent_to = Some(DraftShaper { max: Some(max), ..Default::default() });
+        out.qos.own = Some(DraftProfile { sent_to, ..Default::default() });
+        vec![port("p0", ""), out]
+    };
+    let mut bytes = frame(0xff, 1, &[]);
+    bytes.resize(1000, 0);
+    let heard = |socket: &UnixDatagram, patience| {
+        socket.set_read_timeout(Some(Duration::from_millis(patience))).unwrap();
+        socket.recv(&mut [0; 2048]).is_ok()
+    };
+    // 20 ms each, behind a burst.
+    host.publish_ports(shaped(400_000));
+    (0..10).for_each(|_| assert_eq!(sockets[0].send(&bytes).unwrap(), 1000));
+    let began = Instant::now();
+    assert!((0..10).all(|_| heard(&sockets[1], 5_000)));
+    assert!(began.elapsed() > Duration::from_millis(100), "{:?}", began.elapsed());
+    // Eight seconds each; then all of them at once.
+    host.publish_ports(shaped(1_000));
+    (0..10).for_each(|_| assert_eq!(sockets[0].send(&bytes).unwrap(), 1000));
+    while heard(&sockets[1], 200) {}
+    assert!(host.engine.counters(PortIdx(1)).queued() > 5);
+    host.publish_ports(shaped(100_000_000));
+    assert!(heard(&sockets[1], 3_000));
+    host.rest(2);
+    assert_eq!((host.accounts(0).0, host.accounts(1).1, host.balance(0) + host.balance(1)), (20, 20, 0));
     host.end();
 }
 

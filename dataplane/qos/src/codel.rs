@@ -106,6 +106,29 @@ mod tests {
     }
 
     #[test]
+    fn goes_on_where_it_was_if_that_was_a_moment_ago() {
+        let (s, bad) = (CodelSettings::default(), 20 * MS);
+        // The first two drops of a bad time that begins after so many milliseconds of a good one.
+        let drops_after = |pause: u64| {
+            let mut codel = Codel::NEW;
+            let dropped =
+                (1..1_000).filter(|ms| codel.signals(&s, bad, 100_000, Now(ms * MS))).count() as u32;
+            assert!((1_000..1_000 + pause).all(|ms| !codel.signals(&s, MS, 100_000, Now(ms * MS))));
+            let again = (1_000 + pause)..(3_000 + pause);
+            let drops = again.filter(|ms| codel.signals(&s, bad, 100_000, Now(ms * MS)));
+            let found: Vec<u64> = drops.map(|ms| ms - 1_000 - pause).take(2).collect();
+            (dropped, found)
+        };
+        let (dropped, soon) = drops_after(1);
+        // The law with as many as there were since the first, 100 ms after the wait became too long again.
+        let gap = control_law(0, s.interval, dropped - 1).div_ceil(MS);
+        assert!(dropped > 10 && gap < 40, "{dropped} {gap}");
+        assert_eq!(soon, [100, 100 + gap]);
+        let (_, late) = drops_after(2_000);
+        assert_eq!(late, [100, 200], "16 intervals later it is forgotten");
+    }
+
+    #[test]
     fn one_frame_alone_is_no_queue() {
         let (s, mut codel) = (CodelSettings::default(), Codel::NEW);
         assert!((1..1_000).all(|ms| !codel.signals(&s, 500 * MS, 1514, Now(ms * MS))));

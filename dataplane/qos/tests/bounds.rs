@@ -21,6 +21,8 @@ fn traffic() -> impl Strategy<Value = Vec<(u64, u64)>> {
 }
 
 proptest! {
+    #![proptest_config(common::proptest_config())]
+
     /// The bucket says yes exactly when the twin, which counts from the beginning in whole numbers, does.
     #[test]
     fn a_bucket_agrees_with_its_twin(limit in limits(), traffic in traffic()) {
@@ -90,7 +92,10 @@ proptest! {
         lengths in prop::collection::vec(60usize..1515, 1..300),
     ) {
         let limit = Limit { rate, burst };
-        let settings = Settings { max: Some(limit), classes: vec![class(Share::Weight(1))], patience: 0 };
+        let mut patient = class(Share::Weight(1));
+        // All of it takes a minute at the lowest rate.
+        patient.queue.time = u64::MAX;
+        let settings = Settings { max: Some(limit), classes: vec![patient], patience: 0 };
         let mut scheduler = Scheduler::new(settings, Now(0));
         let mut none = |_: Packet, reason| panic!("{reason:?}");
         let bits: u64 = lengths.iter().map(|l| *l as u64 * 8).sum();

@@ -44,6 +44,8 @@ fn greedy(
             Err(next) => now = next.expect("something waits"),
         }
     }
+    // Who was not served at all waits still.
+    lengths.iter().for_each(|(c, _)| longest[*c] = longest[*c].max(now.0 - last[*c]));
     (bits, longest)
 }
 
@@ -79,11 +81,113 @@ fn a_guarantee_holds_beside_eight_greedy_others() {
 }
 
 #[test]
+fn what_the_weight_gives_counts_for_the_guarantee() {
+    let classes = |min: Option<u64>, weights: [u16; 2]| {
+        let first = ClassSettings { min: min.map(limit), ..class(Share::Weight(weights[0])) };
+        vec![first, class(Share::Weight(weights[1]))]
+    };
+    let both = [(0, 1514), (1, 1514)];
+    // Half of all is more than the guarantee; a twentieth is less.
+    for (weights, want) in [([1, 1], 50), ([1, 19], 20)] {
+        let mut s = port(100 * MEGABIT, classes(Some(20 * MEGABIT), weights));
+        let (bits, _) = greedy(&mut s, &both, 0, SECOND);
+        let got = share(bits[0], want * MEGABIT);
+        assert!((0.98..1.06).contains(&got), "{got} of {want} Mbit/s");
+    }
+    // More than it was guaranteed is no debt.
+    let mut s = port(100 * MEGABIT, classes(Some(20 * MEGABIT), [1, 999]));
+    greedy(&mut s, &both[..1], 0, SECOND);
+    let (bits, _) = greedy(&mut s, &both, SECOND, SECOND);
+    assert!(share(bits[0], 20 * MEGABIT) > 0.98, "{bits:?}");
+    // What the guarantee gave does not count against the weight.
+    let mut s = port(100 * MEGABIT, classes(Some(70 * MEGABIT), [1, 1]));
+    greedy(&mut s, &both, 0, SECOND);
+    let settings = Settings { classes: classes(None, [1, 1]), ..s.settings().clone() };
+    s.change(settings, Some, Now(SECOND), &mut |_, _| {});
+    let (bits, _) = greedy(&mut s, &both, SECOND, SECOND / 4);
+    assert!((share(bits[0], bits[0] + bits[1]) - 0.5).abs() < 0.01, "{bits:?}");
+}
+
+#[test]
+fn a_guarantee_below_a_frame_is_paid_off_before_the_next() {
+    let small = Some(Limit { rate: MEGABIT, burst: 1_000 });
+    let classes = vec![ClassSettings { min: small, ..class(Share::Weight(1)) }, class(Share::Weight(19))];
+    let (bits, _) = greedy(&mut port(10 * MEGABIT, classes), &[(0, 1514), (1, 1514)], 0, 4 * SECOND);
+    let got = share(bits[0], 4 * MEGABIT);
+    // Half of the guarantee more by weight, which counts only for what the bucket holds.
+    assert!((0.98..1.55).contains(&got), "{got} of the guarantee");
+}
+
+#[test]
+fn guarantees_that_cannot_all_hold_share_what_is_there() {
+    let class = || ClassSettings { min: Some(limit(8 * MEGABIT)), ..class(Share::Weight(1)) };
+    let all = [(0, 1514), (1, 1514), (2, 1514)];
+    let (bits, _) = greedy(&mut port(10 * MEGABIT, vec![class(), class(), class()]), &all, 0, SECOND);
+    assert!(bits.iter().all(|b| share(*b, 10 * MEGABIT) > 0.3), "{bits:?}");
+}
+
+#[test]
+fn who_had_little_to_send_has_saved_nothing() {
+    let mut s = port(100 * MEGABIT, vec![class(Share::Weight(10)), class(Share::Weight(1))]);
+    let mut drop = |_: Packet, _| {};
+    let mut now = Now(0);
+    // One frame of the first between two of the second.
+    for i in 0..200 {
+        s.push(0, Packet(0), Size::one(60), 0, now, &mut drop);
+        s.push(1, Packet(i), Size::one(1514), 0, now, &mut drop);
+        s.push(1, Packet(i), Size::one(1514), 0, now, &mut drop);
+        while let Some(next) = match s.pop(now, &mut drop) {
+            Ok(_) => Some(now),
+            Err(next) => next,
+        } {
+            now = next;
+        }
+    }
+    let (bits, longest) = greedy(&mut s, &[(0, 1514), (1, 1514)], now.0, SECOND / 10);
+    assert!((share(bits[1], bits[0] + bits[1]) - 1.0 / 11.0).abs() < 0.01, "{bits:?}");
+    // Ten frames and one at 100 Mbit/s.
+    assert!(longest[1] < 2 * 11 * 121_120, "{longest:?}");
+}
+
+#[test]
+fn who_may_leave_first_is_waited_for() {
+    let capped = |rate| ClassSettings { max: Some(limit(rate)), ..class(Share::Weight(1)) };
+    let classes = vec![capped(MEGABIT / 10), capped(10 * MEGABIT)];
+    let mut s = Scheduler::new(Settings { max: None, classes, patience: 100 * MS }, Now(0));
+    let (bits, _) = greedy(&mut s, &[(0, 1514), (1, 1514)], 0, SECOND);
+    assert!((share(bits[1], 10 * MEGABIT) - 1.0).abs() < 0.01, "{bits:?}");
+}
+
+#[test]
+fn patience_begins_when_there_is_something_to_wait_with() {
+    let mut s = port(10 * MEGABIT, vec![class(Share::Strict), class(Share::Weight(1))]);
+    greedy(&mut s, &[(0, 1514)], 0, SECOND);
+    // The first of the second class comes after a second, behind strict ones without end.
+    let mut drop = |_: Packet, r| panic!("{r:?}");
+    s.push(1, Packet(0), Size::one(1514), 0, Now(SECOND), &mut drop);
+    let mut now = Now(SECOND);
+    let mut left = None;
+    while left.is_none() && now < Now(2 * SECOND) {
+        match s.pop(now, &mut drop) {
+            Ok(Departure { class: 1, .. }) => left = Some(now.0 - SECOND),
+            Ok(Departure { size, item, .. }) => s.push(0, item, size, item.0, now, &mut drop),
+            Err(next) => now = next.expect("something waits"),
+        }
+    }
+    assert!(left.is_some_and(|left| (100 * MS..103 * MS).contains(&left)), "{left:?} ns");
+}
+
+#[test]
 fn strict_priority_starves_nobody_for_longer_than_allowed() {
     let mut s = port(10 * MEGABIT, vec![class(Share::Strict), class(Share::Strict), class(Share::Weight(1))]);
     let (bits, longest) = greedy(&mut s, &[(0, 1514), (1, 1514), (2, 1514)], 0, 10 * SECOND);
     assert!(share(bits[0], 100 * MEGABIT) > 0.97, "it is strict all the same: {bits:?}");
     assert!(longest[1..].iter().all(|t| *t <= 105 * MS), "{longest:?}");
+    // A port so slow that both are always late: they take turns.
+    let classes = vec![class(Share::Strict), class(Share::Weight(1)), class(Share::Weight(1))];
+    let mut s = Scheduler::new(Settings { max: Some(limit(64_000)), classes, patience: MS }, Now(0));
+    let (_, longest) = greedy(&mut s, &[(0, 1514), (1, 1514), (2, 1514)], 0, 10 * SECOND);
+    assert!(longest[1..].iter().all(|t| *t <= 3 * 190 * MS), "{longest:?}");
 }
 
 #[test]
@@ -190,6 +294,8 @@ fn frames_that_allow_it_are_marked_and_others_dropped() {
 }
 
 proptest! {
+    #![proptest_config(common::proptest_config())]
+
     /// Whatever comes: everything pushed is popped, dropped or still there, and a port that may send does.
     #[test]
     fn nothing_vanishes_and_no_work_is_left(

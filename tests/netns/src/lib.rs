@@ -11,8 +11,10 @@
 #![forbid(unsafe_code)]
 
 mod daemon;
+pub mod flows;
 mod lab;
 mod namespace;
+mod pair;
 mod sniffer;
 pub mod traffic;
 mod typed;
@@ -20,6 +22,7 @@ mod typed;
 pub use daemon::{Daemon, Role, programs};
 pub use lab::Lab;
 pub use namespace::Namespace;
+pub use pair::Pair;
 pub use sniffer::Sniffer;
 pub use typed::{Typed, run};
 

@@ -304,4 +304,42 @@ mod tests {
             assert_eq!((0..20).filter(one).count(), if effects == Effects::Deny { 20 } else { 10 });
         }
     }
+
+    /// 8 kbit/s, 2,000 bytes at once.
+    fn policer() -> Guard {
+        use vsw_config::{Config, Draft, DraftBridge, DraftPolicer, DraftPort, DraftProfile};
+        let sent_by = Some(DraftPolicer { rate: Some(8_000), burst: Some(2_000), ..Default::default() });
+        let mut port = DraftPort { name: "a".into(), ..Default::default() };
+        port.qos.own = Some(DraftProfile { sent_by, ..Default::default() });
+        let bridges = vec![DraftBridge { name: "br0".into(), ports: vec![port], ..Default::default() }];
+        let config = Config::try_from(Draft { generation: 1, bridges, ..Default::default() }).unwrap();
+        *Guard::of(&config.port("a").unwrap().1.qos).unwrap()
+    }
+
+    fn passed(guard: &Guard, n: usize, now: Now, effects: Effects) -> usize {
+        (0..n).filter(|_| guard.police(Size::one(100), now, effects) == Treatment::Pass).count()
+    }
+
+    #[test]
+    fn what_was_not_policed_in_passing_is_paid_later() {
+        let guard = policer();
+        assert_eq!(passed(&guard, 1, Now(0), Effects::Allow), 1);
+        let busy = guard.state.tokens().unwrap();
+        assert_eq!(passed(&guard, 15, Now(0), Effects::Allow), 15);
+        assert_eq!(passed(&guard, 100, Now(0), Effects::Deny), 100, "a question owes nothing");
+        drop(busy);
+        assert_eq!(passed(&guard, 20, Now(0), Effects::Allow), 4, "sixteen of the twenty were gone");
+        let (stats, _) = guard.stats();
+        let stats = stats.unwrap();
+        assert_eq!((stats.green.packets, stats.green.bytes, stats.dropped.packets), (20, 2_000, 16));
+    }
+
+    #[test]
+    fn a_question_about_the_rate_takes_nothing() {
+        let guard = policer();
+        assert_eq!(passed(&guard, 50, Now(0), Effects::Deny), 50);
+        assert_eq!(guard.stats().0.unwrap(), PolicerStats::default());
+        assert_eq!(passed(&guard, 50, Now(0), Effects::Allow), 20);
+        assert_eq!(passed(&guard, 50, Now(0), Effects::Deny), 0);
+    }
 }

@@ -139,6 +139,12 @@ fn what_is_not_named_stays() {
     let min = Some(v1::Shaper { min: Some(9_000), ..Default::default() });
     let to = after(change(v1::QosChange { sent_to: min, ..Default::default() }), "gold").sent_to.unwrap();
     assert_eq!((to.classes.len(), to.classes[1].min), (2, Some(9_000)));
+    // Other classes take the place of all that were, and of the minimum.
+    let video = v1::Shaper { classes: vec![class("video", &[34]), class("rest", &[])], ..Default::default() };
+    let to =
+        after(change(v1::QosChange { sent_to: Some(video), ..Default::default() }), "gold").sent_to.unwrap();
+    let names: Vec<_> = to.classes.iter().map(|c| (c.name.as_str(), c.min)).collect();
+    assert_eq!((names, to.max), (vec![("video", None), ("rest", None)], Some(1_000_000_000)));
     let to = after(change(v1::QosChange { no_classes: true, ..Default::default() }), "gold").sent_to;
     assert_eq!(to, shaper(1_000_000_000));
 }

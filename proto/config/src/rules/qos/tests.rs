@@ -111,6 +111,8 @@ fn each_bad_profile_is_told() {
         (|p| to(p).classes = vec![marked("a", &[1]), marked("a", &[2])], "class a: is there twice"),
         (|p| to(p).classes = vec![class("web"), class("rest")], "class web: matches everything, so that later classes"),
         (|p| to(p).classes = vec![marked("a", &[1, 2]), marked("b", &[2])], "class b: would never get a frame; a takes all"),
+        (|p| { to(p).min = Some(5_000); to(p).classes = vec![DraftClass { max: Some(4_000), ..class("x") }] },
+            "class x: its minimum 5k is above its maximum 4k"),
         (|p| { to(p).min = Some(1_000); to(p).classes = vec![DraftClass { min: Some(1_000), ..class("x") }] },
             "class x: has a minimum of its own; leave --min out"),
         (|p| to(p).classes = (1..=16).map(|n| marked(&format!("c{n}"), &[n])).collect(), "17 classes are more than the 16"),
@@ -122,6 +124,29 @@ fn each_bad_profile_is_told() {
         assert_eq!(said.lines().count(), 1, "nobody else is blamed: {said:?}");
     }
     assert!(gold(|_| {}).is_ok());
+}
+
+#[test]
+fn a_class_is_covered_only_by_one_that_takes_all_of_its_frames() {
+    let m = |vlans: &str, ports: &[(u32, u32)]| DraftMatch {
+        vlans: (!vlans.is_empty()).then(|| vlans.into()),
+        ports: ports.into(),
+        ..Default::default()
+    };
+    for (first, second, covered) in [
+        (m("10-20", &[]), m("12,20", &[]), true),
+        (m("10-20", &[]), m("12,21", &[]), false),
+        (m("10-20", &[]), m("", &[(80, 80)]), false),
+        (m("10", &[]), m("10", &[(80, 80)]), true),
+        (m("", &[(80, 90)]), m("", &[(81, 85), (90, 90)]), true),
+        (m("", &[(80, 90)]), m("", &[(81, 85), (90, 91)]), false),
+        (m("", &[(80, 90)]), m("10", &[]), false),
+        (m("", &[(80, 90)]), m("10", &[(80, 80)]), true),
+    ] {
+        let said = format!("{first:?} before {second:?}");
+        let classes = [("a", first), ("b", second)].map(|(n, matches)| DraftClass { matches, ..class(n) });
+        assert_eq!(gold(|p| to(p).classes = classes.into()).is_err(), covered, "{said}");
+    }
 }
 
 #[test]
