@@ -84,6 +84,15 @@ impl Pair {
         }
     }
 
+    /// What green costs.
+    #[inline]
+    fn pay(&mut self, algorithm: Algorithm, tiers: Tiers, n: u64) {
+        self.committed.take(n);
+        if algorithm == Algorithm::TwoRate && tiers.second.is_some() {
+            self.second.take(n);
+        }
+    }
+
     /// The second bucket, or what stands for it.
     #[inline]
     fn second(&mut self, tiers: Tiers) -> (&mut Bucket, Limit) {
@@ -128,23 +137,21 @@ impl Meter {
             _ => Colour::Red,
         };
         for (pair, tiers, n) in parts.iter_mut().flatten() {
-            if colour == Colour::Green {
-                pair.committed.take(*n);
-            }
-            if colour == Colour::Yellow {
-                pair.second(*tiers).0.take(*n);
-            } else if colour == Colour::Green && two_rate && tiers.second.is_some() {
-                pair.second.take(*n);
+            match colour {
+                Colour::Green => pair.pay(settings.algorithm, *tiers, *n),
+                Colour::Yellow => pair.second(*tiers).0.take(*n),
+                Colour::Red => {}
             }
         }
         colour
     }
 
-    /// Takes tokens for a frame that passed without being asked about.
-    pub fn charge(&mut self, size: Size) {
-        for (pair, n) in [(&mut self.bits, size.bits()), (&mut self.packets, size.packets.into())] {
-            if let Some(pair) = pair {
-                pair.committed.take(n);
+    /// Takes tokens for a frame that passed without being asked about, as if it had been green.
+    pub fn charge(&mut self, settings: &MeterSettings, size: Size) {
+        let bits = (&mut self.bits, settings.bits, size.bits());
+        for (pair, tiers, n) in [bits, (&mut self.packets, settings.packets, size.packets.into())] {
+            if let (Some(pair), Some(tiers)) = (pair, tiers) {
+                pair.pay(settings.algorithm, tiers, n);
             }
         }
     }

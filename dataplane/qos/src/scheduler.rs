@@ -31,7 +31,7 @@ pub struct Scheduler<T> {
     turn: usize,
     /// Whether it got its quantum for this turn.
     granted: bool,
-    /// The class after the one that last got something of its minimum.
+    /// The class that last got something of its minimum; it goes on until it has all of it.
     minimum: usize,
     /// Bytes a round for each unit of weight.
     unit: i64,
@@ -175,7 +175,7 @@ impl<T: Item> Scheduler<T> {
             class.max.take(size.bits());
         }
         if class.settings.min.is_some() {
-            // What it gets of what is left over counts for its minimum, and never makes a debt of it.
+            // What it gets of what is left over counts for its minimum as far as that has tokens, and never makes a debt.
             match why {
                 Why::Minimum => class.min.take(size.bits()),
                 _ => class.min.take_most(size.bits()),
@@ -247,7 +247,8 @@ impl<T: Item> Scheduler<T> {
         let strict = |c: &Class<T>| c.settings.share == Share::Strict;
         let first = able.clone().find(|(_, c)| strict(c))?.0;
         let since = |c: &Class<T>| now.0.saturating_sub(c.since.0);
-        let late = able.filter(|(i, c)| *i != first && since(c) > self.settings.patience);
+        // The first one too: on a port so slow that all are late they take turns.
+        let late = able.filter(|(_, c)| since(c) > self.settings.patience);
         Some(late.max_by_key(|(_, c)| since(c)).map_or(first, |(i, _)| i))
     }
 

@@ -67,13 +67,23 @@ fn what_passed_unasked_is_paid() {
         let mut meter = Meter::default();
         assert_eq!(colours(&mut meter, &settings, 0, 1), "g");
         // 1,500 bytes; the three packets that the burst had left.
-        meter.charge(Size { bytes: 1500, packets: 3 });
+        meter.charge(&settings, Size { bytes: 1500, packets: 3 });
         assert_eq!(colours(&mut meter, &settings, 0, 1), "r");
         assert_eq!(colours(&mut meter, &settings, 499, 1), "r");
         let paid = if settings.bits.is_some() { 1_500 } else { 500 };
         assert_eq!(colours(&mut meter, &settings, paid - 1, 1), "r");
         assert_eq!(colours(&mut meter, &settings, paid, 1), "g");
     }
+}
+
+#[test]
+fn what_passed_unasked_counts_for_the_peak_too() {
+    let peak = Some(Limit { rate: 16_000, burst: 16_000 });
+    let settings = settings(Algorithm::TwoRate, peak);
+    let mut meter = Meter::default();
+    assert_eq!(colours(&mut meter, &settings, 0, 1), "g");
+    meter.charge(&settings, Size { bytes: 1500, packets: 3 });
+    assert_eq!(colours(&mut meter, &settings, 0, 1), "r");
 }
 
 #[test]

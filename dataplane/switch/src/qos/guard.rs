@@ -159,7 +159,7 @@ impl Guard {
             return police.treat(tokens.meter.clone().colour(&police.meter, size, Colour::Green, now));
         }
         if let Some(owed) = self.state.owed.settle() {
-            tokens.meter.charge(owed);
+            tokens.meter.charge(&police.meter, owed);
             count(&mut tokens.colours[0], owed);
         }
         let colour = tokens.meter.colour(&police.meter, size, Colour::Green, now);
