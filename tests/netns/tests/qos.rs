@@ -12,6 +12,7 @@ fn lab(test: &str, for_a: &str, for_b: &str) -> Option<(Lab, Vec<Pair>)> {
     let lab = Lab::new(test)?;
     lab.good("add-qos voices --classes voice:prio:dscp=ef,cs5;rest:weight=1 --sent-to 100m");
     lab.good("add-qos slow --sent-to 10m");
+    lab.good("add-qos patient --sent-by 10m,red=wait");
     let pairs = Pair::of_each_kind(&lab, for_a, for_b);
     pairs.iter().for_each(Pair::reach);
     Some((lab, pairs))
@@ -130,6 +131,25 @@ fn a_storm_is_held_back_and_unicast_loses_nothing() {
 fn the_rate_is_the_profiles_live_and_after_kill_9() {
     let test = "the_rate_is_the_profiles_live_and_after_kill_9";
     let Some((lab, pairs)) = lab(test, "", "--qos slow") else { return };
+    follows(&lab, &pairs, |rate| format!("set-qos slow --sent-to {rate}"));
+    assert!(pairs.iter().all(|p| qos(&lab, &p.port_b())["profile"] == "slow"));
+}
+
+/// The same where what is sent above the rate waits.
+#[test]
+fn who_waits_keeps_the_rate_live_and_after_kill_9() {
+    let test = "who_waits_keeps_the_rate_live_and_after_kill_9";
+    let Some((lab, pairs)) = lab(test, "--qos patient", "") else { return };
+    follows(&lab, &pairs, |rate| format!("set-qos patient --sent-by {rate},red=wait"));
+    for pair in &pairs {
+        let told = qos(&lab, &pair.port_a());
+        assert_eq!((&told["profile"], &told["sent_by"]), (&"patient".into(), &Value::Null));
+        assert!(packets(&told["sent_by_queue"]["sent"]) > 0, "{told}");
+    }
+}
+
+/// Streams from `a` to `b` have 10 Mbit/s, then what `limit` makes of it, and still when both daemons were killed.
+fn follows(lab: &Lab, pairs: &[Pair], limit: impl Fn(&str) -> String) {
     let all = || pairs.iter().map(|p| Stream::new(&p.a, &p.b, p.to())).collect::<Vec<_>>();
     // Of 1,514 bytes that are counted 1,448 are payload. Coarse, and at one of some moments, for the machine has
     // other things to do.
@@ -147,9 +167,9 @@ fn the_rate_is_the_profiles_live_and_after_kill_9() {
     };
     let streams = all();
     settle(&streams, 10e6);
-    lab.good("set-qos slow --sent-to 30m");
+    lab.good(&limit("30m"));
     settle(&streams, 30e6);
-    lab.good("set-qos slow --sent-to 5m");
+    lab.good(&limit("5m"));
     settle(&streams, 5e6);
     drop(streams);
     lab.kill(Role::Control);
@@ -157,7 +177,6 @@ fn the_rate_is_the_profiles_live_and_after_kill_9() {
     lab.start(Role::Dataplane);
     lab.start(Role::Control);
     lab.ready();
-    pairs.iter().for_each(|p| p.come_back(&lab));
+    pairs.iter().for_each(|p| p.come_back(lab));
     settle(&all(), 5e6);
-    assert!(pairs.iter().all(|p| qos(&lab, &p.port_b())["profile"] == "slow"));
 }
