@@ -31,7 +31,7 @@ impl Times {
         match (protocol, side) {
             // It goes up and down with its retransmission timeout of 200 ms and the burst of 300 ms: what it gets is a
             // matter of seconds.
-            (Protocol::Tcp, Side::By) => Self::new(1_200, 5_000),
+            (Protocol::Tcp, Side::By) => Self::new(2_000, 5_000),
             // Its first losses have to be made good: what came after them arrives all at once then.
             (Protocol::Tcp, Side::To | Side::Waits) if rate < SLOW_START => Self::new(3_000, 2_000),
             (Protocol::Tcp, Side::To | Side::Waits) => Self::new(1_000, 1_000),
