@@ -4,6 +4,7 @@
 //! the receiving one writes to [`Arrivals`]; anybody may read.
 
 use super::super::lab::Netns;
+use super::super::talk::TCP;
 use crate::interrupt;
 use anyhow::{Context, Result};
 use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_tcp_congestion};
@@ -134,8 +135,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// A TCP stream that sends as much as it can, by CUBIC (RFC 9438), the default of Linux: it is the queue that
-    /// is to be looked at, and others, as BBR, do not fill it.
+    /// A TCP stream that sends as much as it can.
     pub(super) fn tcp(from: &Netns, to: &Netns, address: Ipv4Addr, port: u16) -> Result<Self> {
         let at = SocketAddr::from((address, port));
         let listener = to.inside(|| TcpListener::bind(at))?.context("a TCP server")?;
@@ -144,7 +144,7 @@ impl Flow {
             from.inside(connect).ok().flatten()
         })?;
         let (mut receiver, _) = listener.accept()?;
-        set_tcp_congestion(&sender, "cubic").context("TCP's CUBIC (Linux: CONFIG_TCP_CONG_CUBIC)")?;
+        set_tcp_congestion(&sender, TCP).context("TCP's congestion control")?;
         sender.set_write_timeout(Some(PATIENCE))?;
         receiver.set_read_timeout(Some(PATIENCE))?;
         let arrivals = Arrivals::new();
