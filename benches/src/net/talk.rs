@@ -8,10 +8,6 @@ use crate::{Effort, interrupt};
 use anyhow::{Context, Result};
 use std::time::Duration;
 
-/// Congestion control of all who send: the default of Linux (RFC 9438), whatever this machine's is. Others, as BBR,
-/// pace themselves and do not fill queues.
-pub(crate) const TCP: &str = "cubic";
-
 /// So many TCP streams: Gbit/s that arrived, and seconds of CPU time of the whole machine per gigabyte.
 pub(crate) fn tcp(
     client: &Netns,
@@ -34,7 +30,7 @@ pub(crate) fn tcp(
 
 fn iperf3(client: &Netns, address: &str, streams: u32, seconds: u32) -> Result<(f64, f64)> {
     let mut command = client.command("iperf3");
-    command.args(["-J", "-c", address, "-C", TCP, "--connect-timeout", "2000"]);
+    command.args(["-J", "-c", address, "--connect-timeout", "2000"]);
     let out = finish(command.args(["-P", &streams.to_string(), "-t", &seconds.to_string()]))?;
     let json: serde_json::Value = serde_json::from_str(&out)?;
     let sum = |field: &str| json["end"]["sum_received"][field].as_f64().context("iperf3 tells no result");

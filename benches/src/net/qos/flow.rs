@@ -4,7 +4,6 @@
 //! the receiving one writes to [`Arrivals`]; anybody may read.
 
 use super::super::lab::Netns;
-use super::super::talk::TCP;
 use crate::interrupt;
 use anyhow::{Context, Result};
 use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_tcp_congestion};
@@ -135,7 +134,8 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// A TCP stream that sends as much as it can.
+    /// A TCP stream that sends as much as it can, by CUBIC (RFC 9438), the default of Linux: queues are to be looked
+    /// at, and others, as BBR, do not fill them.
     pub(super) fn tcp(from: &Netns, to: &Netns, address: Ipv4Addr, port: u16) -> Result<Self> {
         let at = SocketAddr::from((address, port));
         let listener = to.inside(|| TcpListener::bind(at))?.context("a TCP server")?;
@@ -144,7 +144,7 @@ impl Flow {
             from.inside(connect).ok().flatten()
         })?;
         let (mut receiver, _) = listener.accept()?;
-        set_tcp_congestion(&sender, TCP).context("TCP's congestion control")?;
+        set_tcp_congestion(&sender, "cubic").context("TCP's CUBIC (CONFIG_TCP_CONG_CUBIC)")?;
         sender.set_write_timeout(Some(PATIENCE))?;
         receiver.set_read_timeout(Some(PATIENCE))?;
         let arrivals = Arrivals::new();

@@ -5,7 +5,8 @@
 //! the rate, it could not carry it: that is told, and it is tried again with the new figure, [`TRIES`] times in
 //! all. The last one counts, whatever the path did; the row then says that the path was too slow.
 
-use super::{Lab, PortKind, Protocol, Side, TOLERANCE, off};
+use super::super::talk;
+use super::{B, Lab, PortKind, Protocol, Side, TOLERANCE, off};
 use crate::report::Row;
 use crate::stats::Sample;
 use crate::{Effort, interrupt};
@@ -29,19 +30,13 @@ impl Times {
 
     fn of(protocol: Protocol, side: Side, rate: f64) -> Self {
         match (protocol, side) {
-            // It goes up and down with its retransmission timeout of 200 ms and the burst of 300 ms: what it gets is a
-            // matter of seconds.
-            (Protocol::Tcp, Side::By) => Self::new(2_000, 5_000),
+            // It goes up and down by the burst of 300 ms: so long that this is no more than the tolerance.
+            (Protocol::Tcp, Side::By) => Self::new(1_000, (BURST / TOLERANCE * 100e3) as u64),
             // Its first losses have to be made good: what came after them arrives all at once then.
             (Protocol::Tcp, Side::To | Side::Waits) if rate < SLOW_START => Self::new(3_000, 2_000),
             (Protocol::Tcp, Side::To | Side::Waits) => Self::new(1_000, 1_000),
-            // What is offered beyond the rate uses the burst up.
-            (Protocol::Udp, Side::By) => {
-                let used_up = BURST / (offered(rate) / rate - 1.0);
-                Self { settle: Duration::from_secs_f64(used_up * 1.5), ..Self::of(protocol, Side::To, rate) }
-            }
-            (Protocol::Udp, Side::To | Side::Waits) if rate < SLOW => Self::new(400, 2_000),
-            (Protocol::Udp, Side::To | Side::Waits) => Self::new(400, 800),
+            (Protocol::Udp, _) if rate < SLOW => Self::new(1_500, 2_000),
+            (Protocol::Udp, _) => Self::new(400, 800),
         }
     }
 }
@@ -54,11 +49,11 @@ const SLOW_START: f64 = 20e6;
 /// What a policer lets through at once if nothing was said: seconds at the rate.
 const BURST: f64 = 0.3;
 
-/// What is offered by UDP at a rate, in bits a second. Where it is much it is little more than the rate: who sends
-/// takes the processor from the switch.
-fn offered(rate: f64) -> f64 {
-    rate * if rate < 200e6 { 1.5 } else { 1.15 }
-}
+/// What is offered by UDP, of the rate. Little more: who sends takes the processor from the switch.
+const OFFERED: f64 = 1.15;
+
+/// The lowest rate that there is: bits a second.
+const LOWEST: f64 = 1e3;
 
 /// The highest rate, of the unlimited one.
 const MOST: f64 = 0.8;
@@ -124,8 +119,14 @@ impl Stream<'_> {
 
     /// Bits of frames a second at this rate.
     fn limited(&self, rate: f64) -> Result<f64> {
+        if matches!(self.side, Side::By) {
+            // No burst is to be measured. A change keeps the tokens that there are since the first frame, and those of the
+            // lowest rate are as good as none.
+            self.lab.set(self.side, &self.side.limit(LOWEST))?;
+            talk::answers(&self.lab.rooms.a, &B.to_string())?;
+        }
         self.lab.set(self.side, &self.side.limit(rate))?;
-        let got = self.goodput(offered(rate), Times::of(self.protocol, self.side, rate))?;
+        let got = self.goodput(rate * OFFERED, Times::of(self.protocol, self.side, rate))?;
         self.lab.set(self.side, "--no-qos")?;
         let off = (got / rate - 1.0) * 100.0;
         self.tell(&format!("{:.0} Mbit/s: {:.3} Mbit/s ({off:+.2} %)", rate / 1e6, got / 1e6));
