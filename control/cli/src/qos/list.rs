@@ -109,11 +109,16 @@ impl PortQos {
     /// In one line.
     pub(crate) fn line(&self) -> String {
         let said = |what: &str, value: &Option<String>| value.as_ref().map(|v| format!("{what} {v}"));
+        let classes = match self.classes.len() {
+            0 => None,
+            1 => Some("1 class".to_owned()),
+            n => Some(format!("{n} classes")),
+        };
         let words = [
             said("QoS", &self.profile),
             said("sent by", &self.sent_by),
             said("sent to", &self.sent_to),
-            (!self.classes.is_empty()).then(|| format!("{} classes", self.classes.len())),
+            classes,
             (self.trust != "both").then(|| format!("trust {}", self.trust)),
             said("storm", &self.storm),
         ];
