@@ -217,6 +217,23 @@ impl Rig {
         all
     }
 
+    /// Sends so many frames in each of so many milliseconds, and lets what came of them leave.
+    pub fn offer(
+        &mut self,
+        port: &str,
+        millis: u64,
+        per_ms: usize,
+        frame: &[u8],
+    ) -> Vec<(u64, String, SimFrame)> {
+        let mut all = Vec::new();
+        for _ in 0..millis {
+            (0..per_ms).for_each(|_| self.peers[port].put(frame));
+            all.extend(self.let_pass(1_000_000, 100_000));
+            self.check_accounts();
+        }
+        all
+    }
+
     /// Passes until nothing moves.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {

@@ -48,24 +48,13 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
 
-/// Offers so many frames in each millisecond, and lets them leave.
-fn offer(rig: &mut Rig, millis: u64, per_ms: usize, frame: &[u8]) -> Vec<(u64, String, SimFrame)> {
-    let mut all = Vec::new();
-    for _ in 0..millis {
-        (0..per_ms).for_each(|_| rig.peers["in"].put(frame));
-        all.extend(rig.let_pass(MS, MS / 10));
-        rig.check_accounts();
-    }
-    all
-}
-
 #[test]
 fn a_port_gets_its_rate_and_no_more() {
     for rate in [MEGABIT, 10 * MEGABIT, 100 * MEGABIT] {
         let mut rig = Rig::new(one(rate));
         // Twice the rate, so that the queue is never empty.
         let per_ms = (rate * 2 / 1000 / (1000 * 8)).max(1) as usize;
-        let heard = offer(&mut rig, 1_000, per_ms, &frame(1000));
+        let heard = rig.offer("in", 1_000, per_ms, &frame(1000));
         let got = share(bits(&heard, "out"), rate);
         assert!((0.99..1.03).contains(&got), "{got} of {rate}");
         assert_eq!(bits(&heard, "free"), 1_000 * per_ms as u64 * 8_000, "the port beside it is not shaped");
@@ -155,7 +144,7 @@ fn classes_share_by_weight() {
 fn a_full_queue_says_so_and_marks_those_who_understand() {
     for (ecn, reasons) in [(0, vec!["class-full", "class-delay"]), (2, vec!["class-full"])] {
         let mut rig = Rig::new(one(10 * MEGABIT));
-        offer(&mut rig, 2_000, 1, &udp(1480, 1, ecn, &[]));
+        rig.offer("in", 2_000, 1, &udp(1480, 1, ecn, &[]));
         let heard: Vec<_> = rig.drops("out", Tx).into_iter().map(|d| d.0).collect();
         assert!(heard.iter().all(|r| reasons.contains(r)) && !heard.is_empty(), "{heard:?}");
         let class = &rig.qos("out").classes[0];

@@ -36,23 +36,12 @@ fn bits(heard: &[(u64, String, SimFrame)], port: &str) -> u64 {
     heard.iter().filter(|h| h.1 == port).map(|h| h.2.bytes.len() as u64 * 8).sum()
 }
 
-/// Offers so many frames in each millisecond.
-fn offer(rig: &mut Rig, millis: u64, per_ms: usize, frame: &[u8]) -> Vec<(u64, String, SimFrame)> {
-    let mut all = Vec::new();
-    for _ in 0..millis {
-        (0..per_ms).for_each(|_| rig.peers["in"].put(frame));
-        all.extend(rig.let_pass(MS, MS / 10));
-        rig.check_accounts();
-    }
-    all
-}
-
 #[test]
 fn a_port_sends_its_rate_and_no_more() {
     for rate in [MEGABIT, 10 * MEGABIT, 100 * MEGABIT] {
         let mut rig = Rig::new(ports(rate));
         let per_ms = (rate * 2 / 1000 / (1000 * 8)).max(1) as usize;
-        let heard = offer(&mut rig, 1_000, per_ms, &udp(1000, 1));
+        let heard = rig.offer("in", 1_000, per_ms, &udp(1000, 1));
         let got = bits(&heard, "out") as f64 / rate as f64;
         assert!((0.99..1.03).contains(&got), "{got} of {rate}");
         let queue = rig.qos("in").sent_by_queue.expect("it waits");
@@ -148,7 +137,7 @@ fn what_waits_dies_with_its_port() {
 #[test]
 fn a_full_queue_drops_by_name() {
     let mut rig = Rig::new(ports(MEGABIT));
-    offer(&mut rig, 1_000, 2, &udp(1000, 1));
+    rig.offer("in", 1_000, 2, &udp(1000, 1));
     let drops: BTreeMap<_, _> = rig.drops("in", Rx).into_iter().collect();
     let told: u64 = rig.qos("in").sent_by_queue.expect("it waits").drops.iter().map(|d| d.1).sum();
     assert!(drops.contains_key("class-full") || drops.contains_key("class-delay"), "{drops:?}");
