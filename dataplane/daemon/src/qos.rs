@@ -4,7 +4,7 @@
 use crate::switch::Switch;
 use vsw_api::v1;
 use vsw_config::Config;
-use vsw_config::qos::{ColourAction, Policer, PortQos};
+use vsw_config::qos::PortQos;
 use vsw_types::{ClassStats, Count, Name, QosStats};
 
 /// Of one port, or of all that have any quality of service.
@@ -39,9 +39,8 @@ fn messages(
 
 /// What was configured is always told, even where nothing was counted yet.
 fn of_port(qos: &PortQos, stats: &QosStats) -> v1::PortQosStats {
-    let waits = |p: &&Policer| p.red == ColourAction::Wait;
-    let policed = qos.sent_by().filter(|p| !waits(p)).map(|_| stats.sent_by.unwrap_or_default());
-    let queue = qos.sent_by().filter(waits).map(|_| of_class("", stats.sent_by_queue.as_ref()));
+    let policed = qos.sent_by().filter(|p| !p.waits()).map(|_| stats.sent_by.unwrap_or_default());
+    let queue = qos.sent_by().filter(|p| p.waits()).map(|_| of_class("", stats.sent_by_queue.as_ref()));
     let limits = [
         ("broadcast", qos.storm.broadcast),
         ("multicast", qos.storm.multicast),

@@ -88,6 +88,13 @@ pub struct Policer {
     pub red: ColourAction,
 }
 
+impl Policer {
+    /// Whether what is too much waits, so that nothing is policed.
+    pub fn waits(&self) -> bool {
+        self.red == ColourAction::Wait
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BitMeter {
     pub committed: BitRate,

@@ -130,8 +130,7 @@ impl State {
 impl Guard {
     /// `None`: everything may pass.
     pub(crate) fn of(qos: &PortQos) -> Option<Box<Self>> {
-        // Where red frames wait none is red when it comes in.
-        let police = qos.sent_by().filter(|p| p.red != ColourAction::Wait).map(Police::of);
+        let police = qos.sent_by().filter(|p| !p.waits()).map(Police::of);
         if police.is_none() && qos.storm.is_none() {
             return None;
         }
@@ -252,6 +251,7 @@ impl Police {
 
     fn treat(&self, colour: Colour) -> Treatment {
         match self.actions[colour as usize] {
+            // What has waited is not red any more: nobody asks.
             ColourAction::Pass | ColourAction::Wait => Treatment::Pass,
             // Green 1, yellow 2, red 3 (RFC 2597, 2).
             ColourAction::Remark => Treatment::Remark(colour as u8 + 1),

@@ -3,7 +3,7 @@
 use super::{SHAPED, bits};
 use crate::Class;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-use vsw_config::qos::{self, Burst, ColourAction, Match, Policer, Service, Shaper, Trust};
+use vsw_config::qos::{self, Burst, Match, Policer, Service, Shaper, Trust};
 use vsw_qos::{ClassSettings, CodelSettings, QueueLimit, Settings, Share};
 use vsw_types::{BitRate, ClassStats, Count, DropReason, Dscp, Label, Pcp, VlanId};
 use vsw_wire::ip::Outline;
@@ -103,7 +103,7 @@ impl Shaping {
 
     /// One class for all that the attached side sends; `None`: nothing of it waits.
     pub(crate) fn of_sender(policer: &Policer) -> Option<Self> {
-        let meter = policer.bits.filter(|_| policer.red == ColourAction::Wait)?;
+        let meter = policer.bits.filter(|_| policer.waits())?;
         let rest = qos::Class::new(Label::new(qos::Class::REST).ok()?);
         Some(Self::of(&Shaper {
             max: Some(meter.committed),

@@ -106,9 +106,7 @@ fn honours(
              the bridge behind it, or use a profile with --sent-by only"
         ));
     }
-    if matches!(kind, PortKind::Patch { .. })
-        && profile.sent_by.as_ref().is_some_and(|p| p.red == ColourAction::Wait)
-    {
+    if matches!(kind, PortKind::Patch { .. }) && profile.sent_by.as_ref().is_some_and(Policer::waits) {
         return Err(format!(
             "a patch port has no queue, so what comes in by it cannot wait as {of} says; leave red=wait out, or \
              give it to the ports of the bridge behind it"
