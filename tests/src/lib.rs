@@ -12,4 +12,4 @@
 pub mod frames;
 mod rig;
 
-pub use rig::{Heard, Rig, Setup, Wrap, bridge, port};
+pub use rig::{Heard, Rig, Setup, Wrap, bits, bridge, port};

@@ -47,6 +47,11 @@ pub fn port(name: &str, words: &str) -> DraftPort {
     p
 }
 
+/// Bits of frames that came out of a port: see [`Rig::let_pass`].
+pub fn bits(heard: &[(u64, String, SimFrame)], port: &str) -> u64 {
+    heard.iter().filter(|h| h.1 == port).map(|h| h.2.bytes.len() as u64 * 8).sum()
+}
+
 /// Puts something between the switch and the queue of the port with this name, when it is opened.
 pub type Wrap = Box<dyn FnMut(&str, Box<dyn PortQueue>) -> Box<dyn PortQueue>>;
 

@@ -6,7 +6,7 @@ use vsw_mem::{Csum, Gso, GsoKind, Offload, PoolSize};
 use vsw_port::PortCaps;
 use vsw_port::sim::SimFrame;
 use vsw_tests::frames::{c, mac};
-use vsw_tests::{Rig, Setup, bridge, port};
+use vsw_tests::{Rig, Setup, bits, bridge, port};
 use vsw_types::Direction::Tx;
 
 const MS: u64 = 1_000_000;
@@ -38,10 +38,6 @@ fn udp(len: usize, flow: u8, ecn: u8, tags: &[(u16, u16)]) -> Vec<u8> {
     f.extend([8, 0, 0x45, ecn, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 1, flow, 0, 53]);
     f.resize(len, 0);
     f
-}
-
-fn bits(heard: &[(u64, String, SimFrame)], port: &str) -> u64 {
-    heard.iter().filter(|h| h.1 == port).map(|h| h.2.bytes.len() as u64 * 8).sum()
 }
 
 fn share(part: u64, whole: u64) -> f64 {
