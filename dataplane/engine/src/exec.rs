@@ -4,7 +4,7 @@ use crate::counters::{Counters, Field};
 use crate::mark;
 use crate::offload;
 use crate::outbox::{Outbox, Pushed, Way};
-use crate::slot::discard;
+use crate::slot::{bury, discard};
 use vsw_mem::Frame;
 use vsw_port::Io;
 use vsw_switch::egress::egress;
@@ -66,8 +66,7 @@ impl Exec<'_> {
     /// Counts a frame that died before a port to leave by was found.
     #[cold]
     pub(crate) fn drop_rx(&mut self, frame: Frame, port: PortIdx, reason: DropReason) {
-        self.io.frames.recycle(frame);
-        self.counters.drops(port, Rx, reason, 1);
+        bury(frame, (port, Rx), reason, self.io, self.counters);
     }
 
     #[cold]

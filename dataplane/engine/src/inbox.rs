@@ -20,9 +20,6 @@ use vsw_switch::Snapshot;
 use vsw_switch::qos::Shaping;
 use vsw_types::{Direction::Rx, DropReason, Now, PortIdx};
 
-/// Nanoseconds until numbers that somebody was reading are told again.
-const RETRY: u64 = 50_000;
-
 #[derive(Default)]
 pub(crate) struct Inbox {
     /// By port.
@@ -187,9 +184,7 @@ impl Inbox {
             }
         };
         desk.counters.set(port, Field::RxQueued, shaper.len());
-        // Numbers that nobody sees are as good as wrong: soon again.
-        let again = (!shaper.publish()).then_some(Now(desk.now.0 + RETRY));
-        match next.into_iter().chain(again).min() {
+        match shaper.publish(next, desk.now) {
             Some(due) => self.wheel.set(port.0, due),
             None => self.wheel.unset(port.0),
         }

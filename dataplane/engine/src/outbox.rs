@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::inbox::Inbox;
 use crate::mesh::{Mesh, Parcel};
 use crate::shaper::{Budget, Desk};
-use crate::slot::{Slot, discard};
+use crate::slot::{Slot, bury, discard};
 use std::sync::mpsc;
 use vsw_mem::{Frame, PoolSize};
 use vsw_port::{Io, PortCaps};
@@ -381,6 +381,5 @@ impl Outbox {
 /// Counts a frame that another worker had no room for, and frees it.
 #[cold]
 fn lose(parcel: Parcel, io: &mut Io, counters: &mut Counters) {
-    io.frames.recycle(parcel.frame);
-    counters.drops(parcel.port, parcel.direction, DropReason::MeshFull, 1);
+    bury(parcel.frame, (parcel.port, parcel.direction), DropReason::MeshFull, io, counters);
 }

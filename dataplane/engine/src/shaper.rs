@@ -5,6 +5,7 @@
 
 use crate::counters::{Counters, Field};
 use crate::offload;
+use crate::slot::bury;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use vsw_mem::{Frame, PoolSize};
@@ -13,6 +14,9 @@ use vsw_qos::{Item, MAX_CLASSES, Scheduler, Size};
 use vsw_switch::qos::Shaping;
 use vsw_types::{Direction, DropReason, Now, PortIdx};
 use vsw_wire::{ip::Outline, u16_at};
+
+/// Nanoseconds after which numbers that somebody was reading are told again.
+const RETRY: u64 = 50_000;
 
 /// Buffers that a worker's queues hold, and may hold: small and large ones.
 ///
@@ -206,9 +210,11 @@ impl Shaper {
         self.scheduler.stats().map(|s| u64::from(s.queue_items)).sum()
     }
 
-    /// Lets others see the numbers. `false`: not now.
-    pub(crate) fn publish(&self) -> bool {
-        self.shaping.publish(self.scheduler.stats())
+    /// Lets others see the numbers. Returns when to serve it again: when something may leave next, and soon if
+    /// somebody was reading them. Numbers that nobody sees are as good as wrong.
+    pub(crate) fn publish(&self, next: Option<Now>, now: Now) -> Option<Now> {
+        let is_told = self.shaping.publish(self.scheduler.stats());
+        next.into_iter().chain((!is_told).then_some(Now(now.0 + RETRY))).min()
     }
 }
 
@@ -224,8 +230,7 @@ impl Desk<'_> {
     }
 
     fn discard(&mut self, frame: Frame, way: Way, reason: DropReason) {
-        self.io.frames.recycle(frame);
-        self.counters.drops(way.port, way.direction, reason, 1);
+        bury(frame, (way.port, way.direction), reason, self.io, self.counters);
     }
 }
 

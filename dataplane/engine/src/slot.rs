@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vsw_mem::{Batch, Frame};
 use vsw_port::{Io, PortCaps, PortError, PortQueue};
 use vsw_switch::qos::Shaping;
-use vsw_types::{Direction::Rx, Direction::Tx, DropReason, Now, PortIdx};
+use vsw_types::{Direction, Direction::Rx, Direction::Tx, DropReason, Now, PortIdx};
 
 /// Nanoseconds after which a device that was full is tried again.
 const RETRY: u64 = 50_000;
@@ -116,9 +116,7 @@ impl Slot {
         let next = self.serve_queues(desk);
         let Some(shaper) = &self.shaper else { return None };
         desk.counters.set(self.port, Field::Queued, shaper.len() + self.pending.len() as u64);
-        // Numbers that nobody sees are as good as wrong: soon again.
-        let again = Now(desk.now.0 + RETRY);
-        if shaper.publish() { next } else { Some(next.map_or(again, |n| n.min(again))) }
+        shaper.publish(next, desk.now)
     }
 
     fn serve_queues(&mut self, desk: &mut Desk<'_>) -> Option<Now> {
@@ -253,6 +251,17 @@ impl Slot {
 /// Counts a frame that does not leave by a port, and frees it.
 #[cold]
 pub(crate) fn discard(frame: Frame, port: PortIdx, reason: DropReason, io: &mut Io, counters: &mut Counters) {
+    bury(frame, (port, Tx), reason, io, counters);
+}
+
+/// Counts a frame that dies on its way in or out by a port, and frees it.
+pub(crate) fn bury(
+    frame: Frame,
+    (port, direction): (PortIdx, Direction),
+    reason: DropReason,
+    io: &mut Io,
+    counters: &mut Counters,
+) {
     io.frames.recycle(frame);
-    counters.drops(port, Tx, reason, 1);
+    counters.drops(port, direction, reason, 1);
 }

@@ -125,12 +125,14 @@ impl Worker {
             if received > 0 {
                 out.touch(at);
             }
-            if let Some(home) = inbox.home(port) {
-                inbox.hold_all((port, home), batch, out, io, counters);
-            } else if !batch.is_empty() {
-                let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0, learned: false };
-                forward(port, batch, &mut exec, now);
-                tell_of_stations(exec.learned, watched, events);
+            if !batch.is_empty() {
+                if let Some(home) = inbox.home(port) {
+                    inbox.hold_all((port, home), batch, out, io, counters);
+                } else {
+                    let mut exec = Exec { snap, io, out, counters, patched, forwarded: 0, learned: false };
+                    forward(port, batch, &mut exec, now);
+                    tell_of_stations(exec.learned, watched, events);
+                }
             }
             match out.slots.get_mut(at as usize) {
                 Some(Some(slot)) if slot.broken => {
@@ -345,12 +347,17 @@ fn let_in(port: PortIdx, inbox: &mut Inbox, batch: &mut Batch, exec: &mut Exec<'
 /// Decides for a frame that has waited, or waits no more.
 #[inline(never)]
 fn come_in(port: PortIdx, frame: Frame, exec: &mut Exec<'_>, now: Now) {
-    let Some(ingress) = exec.snap.ingress(port) else {
-        return exec.drop_rx(frame, port, DropReason::NotForwarding);
-    };
-    exec.decide_and_run(frame, &ingress, now);
+    enter(port, frame, exec, now);
     if !exec.patched.is_empty() {
         cross(exec, now);
+    }
+}
+
+/// Decides for one frame of any port and does it, as far as the ends of patch ports.
+fn enter(port: PortIdx, frame: Frame, exec: &mut Exec<'_>, now: Now) {
+    match exec.snap.ingress(port) {
+        Some(ingress) => exec.decide_and_run(frame, &ingress, now),
+        None => exec.drop_rx(frame, port, DropReason::NotForwarding),
     }
     exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
 }
@@ -362,11 +369,7 @@ fn cross(exec: &mut Exec<'_>, now: Now) {
     while let Some((port, frame)) = exec.patched.pop() {
         exec.counters.add(port, Field::RxPackets, 1);
         exec.counters.add(port, Field::RxBytes, frame.len() as u64);
-        match exec.snap.ingress(port) {
-            Some(ingress) => exec.decide_and_run(frame, &ingress, now),
-            None => exec.drop_rx(frame, port, DropReason::NotForwarding),
-        }
-        exec.counters.add(port, Field::Forwarded, std::mem::take(&mut exec.forwarded));
+        enter(port, frame, exec, now);
     }
     exec.forwarded = forwarded;
 }
