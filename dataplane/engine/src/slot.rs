@@ -255,6 +255,8 @@ pub(crate) fn discard(frame: Frame, port: PortIdx, reason: DropReason, io: &mut 
 }
 
 /// Counts a frame that dies on its way in or out by a port, and frees it.
+/// A part of the cold functions that call it: as a call it costs those frames that live 1 ns of 17.
+#[inline(always)]
 pub(crate) fn bury(
     frame: Frame,
     (port, direction): (PortIdx, Direction),
