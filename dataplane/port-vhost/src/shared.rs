@@ -141,24 +141,16 @@ impl Shared {
         }
     }
 
-    /// The session's way, to look: waits for workers to be through.
-    fn look<R>(&self, ring: usize, f: impl FnOnce(&mut Vring) -> R) -> R {
+    /// The session's way: waits for workers to be through. A worker that found it taken went away as if nothing were there
+    /// (and may sleep), so that it is told to look again, also when nothing was changed.
+    fn with<R>(&self, ring: usize, f: impl FnOnce(&mut Vring) -> R) -> R {
         let seat = &self.seats[ring];
         seat.wanted.store(true, SeqCst);
         let mut vring = seat.vring.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut vring);
+        seat.live.store(vring.enabled && vring.run.is_some(), Release);
         drop(vring);
         seat.wanted.store(false, SeqCst);
-        result
-    }
-
-    /// The session's way, to change something: the worker is told to look.
-    fn with<R>(&self, ring: usize, f: impl FnOnce(&mut Vring) -> R) -> R {
-        let result = self.look(ring, |vring| {
-            let result = f(vring);
-            self.seats[ring].live.store(vring.enabled && vring.run.is_some(), Release);
-            result
-        });
         self.doors[ring / 2].ring();
         result
     }
@@ -375,7 +367,7 @@ impl Shared {
 
     /// The first ring that failed since it was started: (ring, why).
     pub(crate) fn fault(&self) -> Option<(usize, Fault)> {
-        (0..self.seats.len()).find_map(|ring| Some((ring, self.look(ring, |vring| vring.fault.clone())?)))
+        (0..self.seats.len()).find_map(|ring| Some((ring, self.with(ring, |vring| vring.fault.clone())?)))
     }
 
     /// Whether the guest can receive and send: some pair is started and enabled.
